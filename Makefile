@@ -1,0 +1,21 @@
+# Short names for what is typed often; `.ci/run` is what decides.
+.PHONY: install test lint types contracts envs locks constraints check
+
+install:
+	pip install -c constraints.txt -e ".[dev]"
+test:
+	pytest
+lint:
+	ruff check . && ruff format --check .
+types:
+	pyright
+contracts:
+	lint-imports
+envs:
+	python -m tests.envs build
+locks:
+	python -m tests.envs lock
+constraints:
+	python -m tests.envs constraints
+check:
+	.ci/run

@@ -1,0 +1,1 @@
+"""Adapters: put the AIOS kernel under existing agent programs."""

@@ -1,0 +1,1 @@
+"""What plugs into the kernel's interfaces: stores, cores on clusters, telemetry."""

@@ -1,0 +1,1 @@
+"""The AIOS kernel: schedules, limits, isolates and records the calls of agents."""
