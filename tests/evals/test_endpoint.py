@@ -200,7 +200,7 @@ def test_queue_mode_is_first_come_first_served() -> None:
         waits = [pool.submit(chat, ep, seed=seed) for seed in range(8)]
         assert [wait.result()[0] for wait in waits] == [200] * 8
         served = [record.served for record in ep.requests]
-        assert served == sorted(served, key=float)
+        assert served == sorted(time for time in served if time)
         assert ep.stats()["peak_in_flight"] == 2
 
 
@@ -225,7 +225,7 @@ def _open(ep: Endpoint, model: str) -> http.client.HTTPConnection:
 
 
 @pytest.mark.parametrize(("limits", "name"), [({"rpm": 2}, "requests"), ({"tpm": 50}, "tokens")])
-def test_rate_limits(limits: dict[str, int], name: str) -> None:
+def test_rate_limits(limits: dict[str, Any], name: str) -> None:
     """Each limit answers 429 when used up and tells in headers what is left; reset renews it."""
     with Endpoint(**limits, reply_tokens=16) as ep:
         assert chat(ep)[2][f"x-ratelimit-limit-{name}"] == str(limits.popitem()[1])

@@ -1,6 +1,7 @@
 """Just enough HTTP/1.1 on an asyncio protocol: keep-alive, Content-Length bodies in, fixed or chunked replies out.
 
-A client that goes away cancels the handler of its request, as inference servers do.
+A client that goes away cancels the handler of its request, as inference servers do. The last bytes of a reply leave
+only when its handler has finished, so that whoever has the reply finds records and slots settled.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Connection(asyncio.Protocol):
         self._connections = connections
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._last = b""
         self._close = False
         self.task: asyncio.Task[None] | None = None
 
@@ -52,23 +54,25 @@ class Connection(asyncio.Protocol):
             self._advance()
 
     def send(self, status: int, body: bytes, headers: Headers, promised: int | None = None) -> None:
-        """Send a whole reply. `promised` overstates its length, for a truncated one."""
+        """Set the whole reply. `promised` overstates its length, for a truncated one."""
         length = {"content-length": str(len(body) if promised is None else promised)}
-        self._write(_head(status, {**headers, **length}) + body)
+        self._last = _head(status, {**headers, **length}) + body
 
     def start_stream(self, headers: Headers) -> None:
         """Open a reply of unknown length."""
         self._write(_head(200, {**headers, "transfer-encoding": "chunked"}))
 
     def send_chunk(self, data: bytes) -> None:
-        """Send a part of an open reply; empty data ends it."""
-        self._write(b"%x\r\n%s\r\n" % (len(data), data))
+        """Send a part of an open reply."""
+        self._write(_chunk(data))
+
+    def end_stream(self, data: bytes) -> None:
+        """End an open reply, with a last part if there is one."""
+        self._last = (_chunk(data) if data else b"") + _chunk(b"")
 
     def close(self) -> None:
-        """Close once what was written is out."""
+        """Let the connection end with this request."""
         self._close = True
-        if self._transport:
-            self._transport.close()
 
     def abort(self) -> None:
         """Drop the connection and cancel its request."""
@@ -86,6 +90,7 @@ class Connection(asyncio.Protocol):
         except ValueError:
             self.send(400, b"", {})
             self.close()
+            self._finish()
             return
         if request:
             self.task = asyncio.get_running_loop().create_task(self._serve(request))
@@ -97,8 +102,15 @@ class Connection(asyncio.Protocol):
             self.task = None
         if request.headers.get("connection", "").lower() == "close":
             self.close()
+        self._finish()
         if not self._close:
             self._advance()
+
+    def _finish(self) -> None:
+        self._write(self._last)
+        self._last = b""
+        if self._close and self._transport:
+            self._transport.close()
 
 
 Handler = Callable[[HttpRequest, Connection], Awaitable[None]]
@@ -120,6 +132,10 @@ def _head(status: int, headers: Headers) -> bytes:
     lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 _REASONS = {status.value: status.phrase for status in http.HTTPStatus}

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,13 +14,12 @@ from ._embeddings import embeddings_reply
 from ._faults import Fault, Faults
 from ._http import Connection, HttpRequest
 from ._limits import OverloadedError, Rate, Slots
+from ._out import JSON, Out
 from ._prompt import Json, Prompt, digest, parse, part
 from ._replies import Reply, ReplyFunction, answer
 from ._responses import response_events, response_reply
 
 CLIENT_GONE = 499  # nginx's status for a client that closed the connection first
-_JSON = {"content-type": "application/json"}
-_EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 _KINDS = {"/chat/completions": "chat", "/completions": "completions", "/responses": "responses"}
 _WHOLE = {"chat": chat_reply, "completions": completion_reply, "responses": response_reply}
 _STREAMED = {"chat": chat_chunks, "completions": completion_chunks, "responses": response_events}
@@ -118,13 +116,13 @@ class Service:
             await self._answer(request, path, record, to)
         except _HttpError as error:
             record.status = error.status
-            to.send(error.status, _error_body(error), {**_JSON, **error.headers})
+            to.send(error.status, _error_body(error), {**JSON, **error.headers})
         except asyncio.CancelledError:
             record.status = CLIENT_GONE
             raise
         except Exception as error:  # noqa: BLE001 - the reply function is the caller's code
             record.status = 500
-            to.send(500, _error_body(_HttpError(500, repr(error), "reply_function_failed")), _JSON)
+            to.send(500, _error_body(_HttpError(500, repr(error), "reply_function_failed")), JSON)
         finally:
             record.end = time.monotonic()
 
@@ -166,11 +164,11 @@ class Service:
                 record.status = CLIENT_GONE
                 to.close()
             else:
-                await self._reply(prompt, body, record, _Out(to, headers, fault.name))
+                await self._reply(prompt, body, record, Out(to, headers, fault.name))
         finally:
             slots.release()
 
-    async def _reply(self, prompt: Prompt | None, body: Json, record: Record, out: _Out) -> None:
+    async def _reply(self, prompt: Prompt | None, body: Json, record: Record, out: Out) -> None:
         if prompt is None:
             whole = embeddings_reply(body)
         else:
@@ -185,7 +183,7 @@ class Service:
         record.status, record.usage = 200, whole["usage"]
         out.whole(json.dumps(whole).encode())
 
-    async def _stream(self, prompt: Prompt, reply: Reply, out: _Out) -> None:
+    async def _stream(self, prompt: Prompt, reply: Reply, out: Out) -> None:
         named = prompt.kind == "responses"
         out.open()
         for data in out.spoil(list(_STREAMED[prompt.kind](prompt, reply))):
@@ -229,7 +227,7 @@ class Service:
         else:
             raise _HttpError(404, f"no route GET {path}")
         record.status = 200
-        to.send(200, json.dumps(reply).encode(), _JSON)
+        to.send(200, json.dumps(reply).encode(), JSON)
 
     def _administer(self, request: HttpRequest, path: str, to: Connection) -> None:
         """Serve /_requests, /_stats, /_reset and /_faults. Keys are not shown over HTTP."""
@@ -238,42 +236,7 @@ class Service:
         elif path == "/_reset":
             self.reset()
         shown = [_shown(record) for record in self._records] if path == "/_requests" else self.stats()
-        to.send(200, json.dumps(shown).encode(), _JSON)
-
-
-@dataclass
-class _Out:
-    """The way a reply goes out, spoiled where the fault says so."""
-
-    to: Connection
-    headers: dict[str, str]
-    fault: str
-
-    def whole(self, body: bytes) -> None:
-        if self.fault == "truncated-stream":
-            self.to.send(200, body[: len(body) // 2], {**_JSON, **self.headers}, promised=len(body))
-            self.to.close()
-        else:
-            cut = body[: len(body) // 2] if self.fault == "bad-json" else body
-            self.to.send(200, cut, {**_JSON, **self.headers})
-
-    def open(self) -> None:
-        self.to.start_stream({**_EVENTS, **self.headers})
-
-    def spoil(self, events: list[Json]) -> Iterator[Json]:
-        yield from events if self.fault != "truncated-stream" else events[: len(events) // 2]
-
-    def event(self, text: str) -> None:
-        text = text.replace("}", "", 1) if self.fault == "bad-json" else text
-        self.to.send_chunk(text.encode())
-
-    def end(self, text: str) -> None:
-        if self.fault == "truncated-stream":
-            self.to.close()
-            return
-        if text:
-            self.to.send_chunk(text.encode())
-        self.to.send_chunk(b"")
+        to.send(200, json.dumps(shown).encode(), JSON)
 
 
 def _parse_json(body: bytes) -> Json:
