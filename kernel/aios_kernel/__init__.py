@@ -1,1 +1,85 @@
-"""The AIOS kernel: schedules, limits, isolates and records the calls of agents."""
+"""The AIOS kernel: schedules, limits, isolates, records and serves the calls of agents, behind one gate."""
+
+from aios_kernel.abi import (
+    AccessCall,
+    Agent,
+    Call,
+    ChatCall,
+    CompletionCall,
+    Delta,
+    EmbeddingCall,
+    LLMCall,
+    MemoryCall,
+    Reply,
+    Sampling,
+    StorageCall,
+    ToolCall,
+    ToolRequest,
+    ToolRequestDelta,
+    Usage,
+)
+from aios_kernel.clock import Clock, MockClock, SystemClock
+from aios_kernel.errors import (
+    AccessDenied,
+    AiosError,
+    ConfigError,
+    ContextTooLong,
+    CoreError,
+    DeadlineExceeded,
+    KernelClosed,
+    ModelLoadError,
+    PolicyError,
+    QueueFull,
+    SyscallError,
+    UnknownName,
+)
+from aios_kernel.events import Bus, Event
+from aios_kernel.gate import Gate, Grant, Syscall
+from aios_kernel.identity import current_agent
+from aios_kernel.kernel import Kernel, KernelStatus
+from aios_kernel.process import Process
+from aios_kernel.scheduling import Policy
+
+__all__ = [
+    "AccessCall",
+    "AccessDenied",
+    "Agent",
+    "AiosError",
+    "Bus",
+    "Call",
+    "ChatCall",
+    "Clock",
+    "CompletionCall",
+    "ConfigError",
+    "ContextTooLong",
+    "CoreError",
+    "DeadlineExceeded",
+    "Delta",
+    "EmbeddingCall",
+    "Event",
+    "Gate",
+    "Grant",
+    "Kernel",
+    "KernelClosed",
+    "KernelStatus",
+    "LLMCall",
+    "MemoryCall",
+    "MockClock",
+    "ModelLoadError",
+    "Policy",
+    "PolicyError",
+    "Process",
+    "QueueFull",
+    "Reply",
+    "Sampling",
+    "StorageCall",
+    "Syscall",
+    "SyscallError",
+    "SystemClock",
+    "ToolCall",
+    "ToolRequest",
+    "ToolRequestDelta",
+    "UnknownName",
+    "Usage",
+    "current_agent",
+]

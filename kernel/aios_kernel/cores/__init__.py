@@ -1,0 +1,1 @@
+"""Language-model cores: what grants lead to."""

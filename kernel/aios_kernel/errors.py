@@ -1,0 +1,94 @@
+"""The exception tree of the kernel.
+
+AiosError
+├── ConfigError (ValueError)        what was asked for does not exist or cannot be combined
+│   └── UnknownName                 an unknown policy, core, model, adapter or key; names the known ones
+└── SyscallError                    one syscall failed; the kernel serves the others
+    ├── AccessDenied (PermissionError)
+    ├── QueueFull
+    ├── DeadlineExceeded (TimeoutError)
+    ├── PolicyError                 the scheduling policy raised while it ranked this call
+    ├── KernelClosed
+    └── CoreError                   the core could not serve the call
+        ├── ModelLoadError
+        └── ContextTooLong (ValueError)
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "AccessDenied",
+    "AiosError",
+    "ConfigError",
+    "ContextTooLong",
+    "CoreError",
+    "DeadlineExceeded",
+    "KernelClosed",
+    "ModelLoadError",
+    "PolicyError",
+    "QueueFull",
+    "SyscallError",
+    "UnknownName",
+]
+
+
+class AiosError(Exception):
+    """Base of every error the project raises by itself."""
+
+
+class ConfigError(AiosError, ValueError):
+    """What was asked for does not exist or cannot be combined."""
+
+
+class UnknownName(ConfigError):
+    """A name that is not among the known ones; the message lists them and the nearest."""
+
+    def __init__(self, what: str, name: object, known: Iterable[str], remedy: str = "") -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        listed = ", ".join(names) or "none"
+        more = f" {remedy}" if remedy else ""
+        super().__init__(f"unknown {what} {name!r}.{hint} Known: {listed}.{more}")
+
+
+class SyscallError(AiosError):
+    """One syscall failed; the kernel goes on serving the others."""
+
+
+class AccessDenied(SyscallError, PermissionError):
+    """The access check refused the call."""
+
+
+class QueueFull(SyscallError):
+    """The run queue of the resource holds as many waiting calls as it may."""
+
+
+class DeadlineExceeded(SyscallError, TimeoutError):
+    """The call was not granted before its deadline."""
+
+
+class PolicyError(SyscallError):
+    """The scheduling policy raised while it ranked this call."""
+
+
+class KernelClosed(SyscallError):
+    """The kernel was shut down before the call was granted."""
+
+
+class CoreError(SyscallError):
+    """The core could not serve the call."""
+
+
+class ModelLoadError(CoreError):
+    """The core's model cannot be loaded."""
+
+
+class ContextTooLong(CoreError, ValueError):
+    """The prompt and the tokens asked for do not fit the model's context or the core's memory."""

@@ -1,0 +1,279 @@
+"""The embedded kernel's side of the gate: entering, waiting in a thread or an event loop, and giving back."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from aios_kernel.abi import LLMCall
+from aios_kernel.errors import CoreError
+from aios_kernel.identity import open_tasks
+from aios_kernel.scheduling.limiter import Outcome
+from aios_kernel.scheduling.task import State
+from aios_kernel.serving import Job, running_loop, wake_future
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from types import TracebackType
+
+    from aios_kernel.abi import Call, Delta, Reply, Usage
+    from aios_kernel.cores.base import Core
+    from aios_kernel.kernel import Kernel
+    from aios_kernel.scheduling.queue import RunQueue
+    from aios_kernel.scheduling.task import Task
+
+__all__ = ["EmbeddedGrant", "EmbeddedSyscall"]
+
+
+class EmbeddedGrant:
+    """A grant of the kernel in this process; see `aios_kernel.gate.Grant` for who owns it."""
+
+    __slots__ = ("__weakref__", "_finalizer", "_kernel", "_queue", "_usage", "call", "core", "job", "kept", "task")
+
+    def __init__(self, kernel: Kernel, call: Call, task: Task, queue: RunQueue, core: Core | None) -> None:
+        self.call, self.core, self.task = call, core, task
+        self.job: Job | None = None
+        self.kept = False
+        self._kernel, self._queue = kernel, queue
+        self._usage: Usage | None = None
+        self._finalizer: weakref.finalize[..., Any] | None = None
+
+    @property
+    def sid(self) -> int:
+        """The syscall's number."""
+        return self.task.seq
+
+    @property
+    def pid(self) -> int:
+        """The agent's number."""
+        return self.task.process.pid
+
+    @property
+    def lease(self) -> bool:
+        """True: make the call yourself. False: the kernel's core answers it."""
+        return self.job is None
+
+    def report(self, usage: Usage) -> None:
+        """Say what a leased call used; the last report counts."""
+        self._usage = usage
+
+    def first_token(self) -> None:
+        """Note that a leased stream gave its first piece."""
+        self._kernel.emit(self._queue, "first_token", self.task, {})
+
+    # Refused attempts
+
+    @property
+    def progress(self) -> int:
+        """How many other calls of the resource succeeded since this one's latest attempt began."""
+        return self._queue.succeeded - self.task.mark
+
+    def push_back(self, status: int, retry_after: float | None = None) -> None:
+        """Say that the endpoint refused the attempt for load, and wait in this thread for the next turn."""
+        outcome = Outcome(pushed_back=True, status=status, retry_after=retry_after)
+        wait_in_thread(self.task, self._queue, lambda: self._queue.push_back(self.task, outcome))
+
+    async def apush_back(self, status: int, retry_after: float | None = None) -> None:
+        """Say that the endpoint refused the attempt for load, and wait in this event loop for the next turn."""
+        outcome = Outcome(pushed_back=True, status=status, retry_after=retry_after)
+        await wait_in_loop(self.task, self._queue, lambda: self._queue.push_back(self.task, outcome))
+
+    # Service
+
+    def reply(self) -> Reply:
+        """Wait for the served reply."""
+        return self._served().reply()
+
+    async def areply(self) -> Reply:
+        """Wait for the served reply."""
+        return await self._served().areply()
+
+    def deltas(self) -> Iterator[Delta]:
+        """Stream the served reply; leaving the iterator early cancels the call."""
+        job = self._served()
+        try:
+            yield from job.deltas()
+        finally:
+            self.release()
+
+    async def adeltas(self) -> AsyncIterator[Delta]:
+        """Stream the served reply; leaving the iterator early cancels the call."""
+        job = self._served()
+        try:
+            async for delta in job.adeltas():
+                yield delta
+        finally:
+            self.release()
+
+    def _served(self) -> Job:
+        if self.job is None:
+            message = "this grant is a lease: make the call yourself instead of asking the kernel for a reply"
+            raise CoreError(message)
+        return self.job
+
+    # Giving back
+
+    def keep(self) -> EmbeddedGrant:
+        """Have the grant outlive its `with` block, for a stream; return it."""
+        if not self.kept:
+            self.kept = True
+            # `self` must not be reachable from its own finaliser: pass what it needs.
+            self._finalizer = weakref.finalize(self, _abandon, self.job, self.task, self._queue)
+            self._finalizer.atexit = False
+        return self
+
+    def release(self, error: BaseException | None = None) -> None:
+        """Give the grant back; idempotent, any thread, also from a finaliser."""
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        if self.job is not None and not self.job.done:
+            self.job.cancel()
+        if self.task.state is not State.DONE:
+            self._queue.release(self.task, Outcome(usage=self._usage, error=error))
+
+
+def _abandon(job: Job | None, task: Task, queue: RunQueue) -> None:
+    """Give back what a dropped grant held."""
+    if job is not None:
+        job.cancel()
+    queue.release(task, Outcome())
+
+
+def _stop(grant: EmbeddedGrant) -> None:
+    """End the service of a call whose caller left before it was woken."""
+    if grant.job is not None:
+        grant.job.cancel()
+
+
+class EmbeddedSyscall:
+    """One entry into the kernel of this process, used once."""
+
+    __slots__ = ("_call", "_grant", "_kernel")
+
+    def __init__(self, kernel: Kernel, call: Call) -> None:
+        self._kernel, self._call = kernel, call
+        self._grant: EmbeddedGrant | None = None
+
+    def __enter__(self) -> EmbeddedGrant:
+        grant, queue = self._prepare()
+        task = grant.task
+        task.blocks_loop = task.loop_id != 0
+        try:
+            wait_in_thread(task, queue, lambda: queue.submit(task), self._on_grant(grant))
+        except BaseException:
+            _stop(grant)
+            raise
+        return self._entered(grant)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        grant, self._grant = self._grant, None
+        if grant is None:
+            return
+        open_tasks.set(tuple(t for t in open_tasks.get() if t is not grant.task and t.state is not State.DONE))
+        if error is not None or not grant.kept:
+            grant.release(error)
+
+    async def __aenter__(self) -> EmbeddedGrant:
+        grant, queue = self._prepare()
+        try:
+            await wait_in_loop(grant.task, queue, lambda: queue.submit(grant.task), self._on_grant(grant))
+        except BaseException:
+            _stop(grant)
+            raise
+        return self._entered(grant)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def _prepare(self) -> tuple[EmbeddedGrant, RunQueue]:
+        if self._grant is not None:
+            message = "a syscall is entered once; ask the kernel for a new one"
+            raise RuntimeError(message)
+        return self._kernel.admit(self._call)
+
+    def _on_grant(self, grant: EmbeddedGrant) -> Callable[[], None] | None:
+        """What the scheduler does at the grant, before the caller wakes: a service begins there and then.
+
+        So a served call needs no help from its caller's thread or loop, and cannot hold a slot idle.
+        """
+        core = grant.core
+        if core is None or core.lease or not isinstance(self._call, LLMCall):
+            return None
+        grant.job = Job(self._call, grant.task, grant.task.demand)
+        return lambda: self._kernel.start(grant)
+
+    def _entered(self, grant: EmbeddedGrant) -> EmbeddedGrant:
+        self._grant = grant
+        open_tasks.set((*(t for t in open_tasks.get() if t.state is not State.DONE), grant.task))
+        return grant
+
+
+def wait_in_thread(
+    task: Task, queue: RunQueue, post: Callable[[], None], on_grant: Callable[[], None] | None = None
+) -> None:
+    """Post, and sleep in this thread until the task is granted; raise what it failed with."""
+    woken = threading.Lock()
+    woken.acquire()
+
+    def notify() -> bool:
+        if on_grant is not None and task.state is State.RUNNING:
+            on_grant()
+        if woken.locked():
+            woken.release()
+        return True
+
+    task.notify = notify
+    try:
+        post()
+        woken.acquire()
+    except BaseException as error:  # Ctrl-C: leave the queue, or give back what was granted meanwhile
+        queue.cancel(task, error)
+        raise
+    _raise_failure(task)
+
+
+async def wait_in_loop(
+    task: Task, queue: RunQueue, post: Callable[[], None], on_grant: Callable[[], None] | None = None
+) -> None:
+    """Post, and let this event loop run until the task is granted; raise what it failed with."""
+    loop = running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+    thread = threading.get_ident()
+
+    def notify() -> bool:
+        if on_grant is not None and task.state is State.RUNNING:
+            on_grant()
+        if threading.get_ident() == thread:
+            if not woken.done():
+                woken.set_result(None)
+            return True
+        return wake_future(loop, woken)
+
+    task.notify = notify
+    try:
+        post()
+        await woken
+    except BaseException as error:
+        queue.cancel(task, error)
+        raise
+    _raise_failure(task)
+
+
+def _raise_failure(task: Task) -> None:
+    """Raise the task's error in its caller; a copy, since one error may answer many callers."""
+    task.notify = None
+    if task.error is None or task.state is not State.DONE:
+        return
+    try:
+        failure = copy.copy(task.error)
+    except Exception:  # noqa: BLE001 - an error that cannot be copied is raised as it is
+        failure = task.error
+    failure.__cause__ = task.error.__cause__
+    raise failure

@@ -1,0 +1,340 @@
+"""The kernel: it wires agents, queues, cores and events together behind the gate, and does nothing by itself."""
+
+from __future__ import annotations
+
+import atexit
+import fnmatch
+import itertools
+import os
+import sys
+import threading
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aios_kernel.abi import Agent, Call, LLMCall, ToolCall
+from aios_kernel.clock import Clock, SystemClock
+from aios_kernel.cores.endpoint import EndpointCore
+from aios_kernel.errors import AccessDenied, ConfigError, CoreError, KernelClosed, SyscallError, UnknownName
+from aios_kernel.events import Bus, Event
+from aios_kernel.grants import EmbeddedGrant, EmbeddedSyscall
+from aios_kernel.identity import current_agent, open_tasks
+from aios_kernel.process import ROOT, Process, ProcessTable
+from aios_kernel.router import Router
+from aios_kernel.scheduling import FixedLimiter, Limiter, Policy, RunQueue, State, Task
+from aios_kernel.scheduling.policies.classes import Classes
+from aios_kernel.scheduling.registry import policy as make_policy
+from aios_kernel.serial import Serial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aios_kernel.cores.base import Core
+    from aios_kernel.events import EventName
+
+__all__ = ["Kernel", "KernelStatus"]
+
+LIMITS = {"in_flight", "rpm", "tpm"}
+Check = "Callable[[Call, Process], None]"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStatus:
+    """A kernel at one moment: granted syscalls by kind, its resources and its agents, as plain data."""
+
+    syscalls: dict[str, int] = field(default_factory=dict[str, int])
+    resources: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    agents: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
+class Kernel:
+    """An operating-system kernel for agents, embedded in this process; it implements `aios_kernel.gate.Gate`.
+
+    `policy` orders every resource, `policies` maps resource patterns ("llm:*", "tool:search") to others. `llm` says
+    which cores serve which models (see `Router`). `limits` maps resource patterns to {"in_flight", "rpm", "tpm"}.
+    `max_waiting` bounds each run queue. `checks` are called with each call and its process and raise `AccessDenied`
+    to refuse it; one that raises anything else refuses too. With `record_content`, events carry what was asked.
+    Raises `ConfigError` for what does not exist. Thread-safe; `close()` wakes every waiter.
+    """
+
+    def __init__(  # noqa: PLR0913 - the kernel's whole configuration
+        self,
+        *,
+        policy: Policy | str = "fifo",
+        policies: Mapping[str, Policy | str] | None = None,
+        llm: Core | str | Mapping[str, Core | str] | None = None,
+        limits: Mapping[str, Mapping[str, float]] | None = None,
+        max_waiting: int | None = None,
+        checks: tuple[Callable[[Call, Process], None], ...] = (),
+        record_content: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        self.checks = list(checks)
+        self.record_content = record_content
+        self._own_clock = clock is None
+        self._policy, self._policies = policy, dict(policies or {})
+        self._limits = _checked_limits(limits or {})
+        self._max_waiting = max_waiting
+        for spec in (policy, *self._policies.values()):
+            make_policy(spec)  # a wrong name fails here, not at the first call
+        self._start(llm, clock or SystemClock())
+        _kernels.add(self)
+
+    def _start(self, llm: Core | str | Mapping[str, Core | str] | None, clock: Clock) -> None:
+        """Set up what belongs to one life in one process."""
+        self.closed = False
+        self.bus = Bus()
+        self.clock = clock
+        self.processes = ProcessTable()
+        self._serial = Serial()
+        self._lock = threading.RLock()
+        self._queues: dict[str, RunQueue] = {}
+        self._sids = itertools.count(1)
+        self.router = Router(llm, self._endpoint_core, self._attach)
+
+    def renew(self) -> None:
+        """Begin afresh in a forked child: no agents, no calls, no subscribers; the cores keep what they have loaded.
+
+        The parent's threads, locks and half-done calls do not exist here; its trace file is not this process's to write.
+        """
+        if self.closed:
+            return
+        for core in self.router.served:
+            core.after_fork()
+        open_tasks.set(())
+        self._start(self.router.routes, SystemClock() if self._own_clock else self.clock)
+
+    # The gate ------------------------------------------------------------------------------------------------------
+
+    def syscall(self, call: Call) -> EmbeddedSyscall:
+        """Prepare the entry for one call, for `with` or `async with`; nothing happens before it is entered."""
+        return EmbeddedSyscall(self, call)
+
+    def status(self) -> KernelStatus:
+        """Describe queues, agents and syscalls so far."""
+        syscalls: dict[str, int] = {}
+        for process in self.processes:
+            for kind, count in process.syscalls.items():
+                syscalls[kind] = syscalls.get(kind, 0) + count
+        queues = list(self._queues.values())
+        return KernelStatus(syscalls, [queue.status() for queue in queues], [_row(p) for p in self.processes])
+
+    def close(self) -> None:
+        """Shut down: wake every waiter with `KernelClosed`, stop the cores; idempotent."""
+        self.closed = True
+        error = KernelClosed("the kernel was closed before the call was granted")
+        with self._lock:
+            queues, cores = list(self._queues.values()), list(self.router)
+        for queue in queues:
+            queue.close(error)
+        for core in cores:
+            core.close()
+        if self._own_clock:
+            self.clock.close()
+
+    # For adapters and people ---------------------------------------------------------------------------------------
+
+    def spawn(self, agent: Agent) -> Process:
+        """Enter an agent in the process table, or find it there."""
+        process, new = self.processes.enter(agent, self.clock.now())
+        if new:
+            self._emit_event("spawn", process=process, details={"framework": agent.framework, "group": agent.group})
+        return process
+
+    def queue(self, resource: str) -> RunQueue:
+        """The run queue of a resource, made when it is first asked for."""
+        found = self._queues.get(resource)
+        return found if found is not None else self._make_queue(resource, self._limiter(resource))
+
+    def use_policy(self, policy: Policy | str, resource: str | None = None) -> None:
+        """Put another policy in charge of one resource, or of all that exist and are to come."""
+        make_policy(policy)
+        if resource is None:
+            self._policy = policy
+            self._policies.clear()
+        else:
+            self._policies[resource] = policy
+        for name, queue in list(self._queues.items()):
+            if resource is None or fnmatch.fnmatchcase(name, resource):
+                queue.use(make_policy(policy))
+
+    # For the grants ------------------------------------------------------------------------------------------------
+
+    def admit(self, call: Call) -> tuple[EmbeddedGrant, RunQueue]:
+        """Check a call and make its task; raises what refuses it."""
+        if self.closed:
+            message = "the kernel is closed: call aios_adapters.enable() again, or make a new Kernel"
+            raise KernelClosed(message)
+        process = self.spawn(call.agent or current_agent.get() or ROOT)
+        self._check(call, process)
+        core = self.router.core_for(call) if isinstance(call, LLMCall) else None
+        queue = core.queue if core is not None and core.queue is not None else self.queue(_resource(call))
+        now = self.clock.now()
+        task = Task(
+            next(self._sids),
+            process,
+            kind=call.kind,
+            label=call.label,
+            estimate=call.estimate if core is None else core.estimate(call),
+            arrived=now,
+            deadline=None if call.timeout is None else now + call.timeout,
+            demand=core.prepare(call) if core is not None and isinstance(call, LLMCall) else None,
+            ancestors=tuple(t for t in open_tasks.get() if t.state is State.RUNNING and t.resource == queue.name),
+            loop_id=_loop_id(),
+            resource=queue.name,
+        )
+        if process.agent.policy is not None and not isinstance(queue.policy, Classes):
+            queue.use(Classes(queue.policy))
+        return EmbeddedGrant(self, call, task, queue, core), queue
+
+    def start(self, grant: EmbeddedGrant) -> None:
+        """Have the core serve a granted call; whatever goes wrong ends the job with an error."""
+        job, core, task = grant.job, grant.core, grant.task
+        if job is None or core is None or (queue := core.queue) is None:
+            return
+        job.watch(
+            lambda: self.emit(queue, "first_token", task, {}), lambda outcome, _reply: queue.release(task, outcome)
+        )
+        try:
+            core.start(job)
+        except Exception as error:  # noqa: BLE001 - a core may be anybody's; failures are replies
+            failure = error if isinstance(error, SyscallError) else CoreError(f"core {core.name!r} raised {error!r}")
+            failure.__cause__ = None if failure is error else error
+            job.fail(failure)
+
+    def emit(self, queue: RunQueue, name: EventName, task: Task | None, details: Mapping[str, Any]) -> None:
+        """Publish one change of a task, if anybody listens."""
+        if not self.bus.active:
+            return
+        if task is None:
+            self._emit_event(name, resource=queue.name, details=details)
+            return
+        self.bus.emit(
+            Event(
+                name=name,
+                time=self.clock.now(),
+                sid=task.seq,
+                pid=task.process.pid,
+                agent=task.process.name,
+                kind=task.kind,
+                label=task.label,
+                resource=queue.name,
+                details=details,
+            )
+        )
+
+    # Wiring --------------------------------------------------------------------------------------------------------
+
+    def _check(self, call: Call, process: Process) -> None:
+        for check in self.checks:
+            try:
+                check(call, process)
+            except Exception as error:
+                self._emit_event("deny", process=process, kind=call.kind, label=call.label, details={"error": error})
+                if isinstance(error, AccessDenied):
+                    raise
+                message = f"the access check of {call.label!r} for agent {process.name!r} failed, so it is refused: {error!r}"
+                raise AccessDenied(message) from error
+
+    def _endpoint_core(self, endpoint: str, model: str) -> Core:
+        name = f"llm:{endpoint or 'default'}:{model}" if model else f"llm:{endpoint or 'default'}"
+        return EndpointCore(endpoint, model, name=name, **self._limits_of(name))
+
+    def _attach(self, core: Core) -> None:
+        core.attach(self._make_queue(core.name, core.limiter))
+
+    def _make_queue(self, resource: str, limiter: Limiter) -> RunQueue:
+        with self._lock:
+            if resource not in self._queues:
+                queue = RunQueue(
+                    resource,
+                    make_policy(self._policy_of(resource)),
+                    serial=self._serial,
+                    clock=self.clock,
+                    limiter=limiter,
+                    max_waiting=self._max_waiting,
+                    emit=lambda name, task, details: self.emit(queue, name, task, details),
+                )
+                self._queues[resource] = queue
+            return self._queues[resource]
+
+    def _policy_of(self, resource: str) -> Policy | str:
+        for pattern, policy in self._policies.items():
+            if fnmatch.fnmatchcase(resource, pattern):
+                return policy
+        return self._policy
+
+    def _limits_of(self, resource: str) -> dict[str, Any]:
+        for pattern, limits in self._limits.items():
+            if fnmatch.fnmatchcase(resource, pattern):
+                return dict(limits)
+        return {}
+
+    def _limiter(self, resource: str) -> Limiter:
+        limit = self._limits_of(resource).get("in_flight")
+        return FixedLimiter(None if limit is None else int(limit))
+
+    def _emit_event(self, name: EventName, *, process: Process | None = None, **fields: Any) -> None:
+        if self.bus.active:
+            who = {} if process is None else {"pid": process.pid, "agent": process.name}
+            self.bus.emit(Event(name=name, time=self.clock.now(), **who, **fields))
+
+
+def _checked_limits(limits: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    for pattern, values in limits.items():
+        for key, value in values.items():
+            if key not in LIMITS:
+                raise UnknownName(f"limit of {pattern!r}", key, LIMITS)
+            if value is not None and value < 1:  # pyright: ignore[reportUnnecessaryComparison]
+                message = f"limit {key} of {pattern!r} is {value}: use 1 or more"
+                raise ConfigError(message)
+    return {pattern: dict(values) for pattern, values in limits.items()}
+
+
+def _resource(call: Call) -> str:
+    """Tools have a queue each, so that one which is limited does not hold up the others."""
+    return f"tool:{call.name}" if isinstance(call, ToolCall) else call.kind
+
+
+def _loop_id() -> int:
+    """The event loop that runs in this thread, as a number; 0 without one."""
+    # asyncio is not imported for a program that does not use it: that alone would double our import time.
+    asyncio = sys.modules.get("asyncio.events")
+    # The public twin of this function raises where there is no loop, which costs more than the rest of the syscall.
+    loop = asyncio._get_running_loop() if asyncio is not None else None  # noqa: SLF001
+    return 0 if loop is None else id(loop)
+
+
+_kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for kernel in list(_kernels):
+        kernel.close()
+
+
+def _renew_all() -> None:
+    for kernel in list(_kernels):
+        kernel.renew()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)
+
+
+def _row(process: Process) -> dict[str, Any]:
+    return {
+        "pid": process.pid,
+        "name": process.name,
+        "framework": process.agent.framework,
+        "group": process.group,
+        "syscalls": dict(process.syscalls),
+        "input_tokens": process.usage.input_tokens,
+        "output_tokens": process.usage.output_tokens,
+        "waited": process.waited,
+        "ran": process.ran,
+        "waiting": process.waiting,
+        "running": process.running,
+        "failed": process.failed,
+    }

@@ -1,0 +1,66 @@
+"""The scheduler's record of one syscall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from aios_kernel.clock import Timer
+    from aios_kernel.process import Process
+
+__all__ = ["State", "Task"]
+
+
+class State(Enum):
+    """Where a task is; it moves forward only, except RUNNING -> WAITING when its attempt was pushed back."""
+
+    NEW = "new"
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Task:
+    """One syscall in a run queue.
+
+    `seq` is the order of arrival (kept when the task is queued again); `estimate` is the expected cost and `charged`
+    what its policy has been charged so far, both in the resource's unit (tokens for language models, calls for the
+    rest). Written only by the run queue that holds the task; `notify` is called once per grant or failure, must not
+    block, and returns False when nobody is there any more to be woken.
+    """
+
+    seq: int
+    process: Process
+    resource: str = ""
+    kind: str = ""
+    label: str = ""
+    estimate: float = 1.0
+    arrived: float = 0.0
+    deadline: float | None = None
+    demand: Any = None
+    notify: Callable[[], bool] | None = None
+
+    state: State = State.NEW
+    error: BaseException | None = None
+    granted: float = 0.0
+    charged: float = 0.0
+    waited: float = 0.0
+    attempts: int = 0
+    mark: int = 0  # successes of the resource when the latest attempt began
+    timer: Timer | None = None
+    # The event loop of the caller, 0 for none; `blocks_loop` marks a synchronous call made on that loop's thread.
+    loop_id: int = 0
+    blocks_loop: bool = False
+    # Open tasks of the same resource that this call runs inside of; it may borrow the slot of one of them.
+    ancestors: tuple[Task, ...] = ()
+    borrower: Task | None = None
+    lender: Task | None = None
+    descendants: list[Task] = field(default_factory=list["Task"])
+    # Kept by the rank tree: the path of keys above the task, and the version of its one live heap entry.
+    path: tuple[Hashable, ...] = ()
+    version: int = 0

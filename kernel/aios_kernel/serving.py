@@ -1,0 +1,205 @@
+"""A served call on its way: the core's end (Job) and the caller's end (Mailbox), for threads and event loops alike."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from aios_kernel.abi import Delta, Reply
+from aios_kernel.errors import CoreError
+from aios_kernel.scheduling.limiter import Outcome
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from aios_kernel.abi import LLMCall
+    from aios_kernel.scheduling.task import Task
+
+__all__ = ["Job", "Mailbox"]
+
+Item = Delta | Reply | BaseException
+
+
+class Mailbox:
+    """Carry items from any thread to one consumer, who waits in a thread or in an event loop.
+
+    Unbounded, so a core never waits for a slow consumer; bounded in fact by the tokens of one call.
+    """
+
+    __slots__ = ("_items", "_wake")
+
+    def __init__(self) -> None:
+        self._items: deque[Item] = deque()
+        self._wake: Callable[[], object] | None = None
+
+    def put(self, item: Item) -> None:
+        """Add an item and wake the consumer; never blocks, any thread."""
+        self._items.append(item)
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            wake()
+
+    def get(self) -> Item:
+        """Wait in this thread for the next item."""
+        while not self._items:
+            woken = threading.Lock()
+            woken.acquire()
+            self._wake = woken.release
+            # An item put before `_wake` was set has woken nobody: look again before sleeping.
+            if not self._items:
+                woken.acquire()
+        return self._items.popleft()
+
+    async def aget(self) -> Item:
+        """Wait in this event loop for the next item."""
+        while not self._items:
+            loop = running_loop()
+            woken: asyncio.Future[None] = loop.create_future()
+            self._wake = lambda loop=loop, woken=woken: wake_future(loop, woken)
+            if not self._items:
+                await woken
+        return self._items.popleft()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of this coroutine."""
+    # Imported here: a program without coroutines need not pay for asyncio at import.
+    import asyncio  # noqa: PLC0415
+
+    return asyncio.get_running_loop()
+
+
+def wake_future(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> bool:
+    """Complete the future from any thread; False when its loop is closed and nobody can be woken."""
+    try:
+        loop.call_soon_threadsafe(_complete, future)
+    except RuntimeError:  # the loop is closed
+        return False
+    return True
+
+
+def _complete(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Job:
+    """One call that a core serves.
+
+    The core calls `emit` for each piece (only needed when `call.stream`), then exactly one of `finish` and `fail`,
+    from any thread; what comes after the end is ignored. It looks at `cancelled`, or registers `on_cancel`, to stop
+    early, and then still ends the job (`fail` with anything will do). `prepared` is what the core's own `prepare` made.
+    """
+
+    __slots__ = ("_done", "_on_cancel", "_on_end", "_on_first", "call", "cancelled", "mailbox", "prepared", "task")
+
+    def __init__(self, call: LLMCall, task: Task, prepared: Any) -> None:
+        self.call = call
+        self.task = task
+        self.prepared = prepared
+        self.mailbox = Mailbox()
+        self.cancelled = False
+        self._done = False
+        self._on_cancel: Callable[[], None] | None = None
+        self._on_end: Callable[[Outcome, Reply | None], None] | None = None
+        self._on_first: Callable[[], None] | None = None
+
+    # The core's end
+
+    def emit(self, delta: Delta) -> None:
+        """Pass a piece of the reply on."""
+        if not self._done:
+            self.first_token()
+            self.mailbox.put(delta)
+
+    def first_token(self) -> None:
+        """Note that the first token exists, for a core that emits nothing because nobody streams."""
+        first, self._on_first = self._on_first, None
+        if first is not None:
+            first()
+
+    def finish(self, reply: Reply) -> None:
+        """End with a reply; the slot is given back here, whether or not anybody reads the reply."""
+        self._end(reply, Outcome(usage=reply.usage), reply)
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error, raised in the caller."""
+        self._end(error, Outcome(error=error), None)
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once, in any thread, when the caller no longer wants the reply."""
+        self._on_cancel = callback
+        if self.cancelled:
+            self.cancel()
+
+    def _end(self, item: Item, outcome: Outcome, reply: Reply | None) -> None:
+        if self._done:
+            return
+        self._done = True
+        ended, self._on_end = self._on_end, None
+        if ended is not None:
+            ended(outcome, reply)
+        self.mailbox.put(item)
+
+    # The kernel's and the caller's end
+
+    def watch(self, on_first: Callable[[], None], on_end: Callable[[Outcome, Reply | None], None]) -> None:
+        """Have the kernel told of the first token and of the end."""
+        self._on_first, self._on_end = on_first, on_end
+
+    @property
+    def done(self) -> bool:
+        """Whether the core has ended the job."""
+        return self._done
+
+    def cancel(self) -> None:
+        """Tell the core that nobody wants the reply any more; the core ends the job."""
+        self.cancelled = True
+        callback, self._on_cancel = self._on_cancel, None
+        if callback is not None and not self._done:
+            callback()
+
+    def reply(self) -> Reply:
+        """Wait in this thread for the whole reply."""
+        while not isinstance(item := self.mailbox.get(), Reply):
+            _delta(item)
+        return item
+
+    async def areply(self) -> Reply:
+        """Wait in this event loop for the whole reply."""
+        while not isinstance(item := await self.mailbox.aget(), Reply):
+            _delta(item)
+        return item
+
+    def deltas(self) -> Iterator[Delta]:
+        """Yield the pieces as they come; the last carries the finish reason and the usage."""
+        sent = False
+        while not isinstance(item := self.mailbox.get(), Reply):
+            delta = _delta(item)
+            sent = sent or delta.finish_reason is not None
+            yield delta
+        if not sent:
+            yield _last_delta(item)
+
+    async def adeltas(self) -> AsyncIterator[Delta]:
+        """Yield the pieces as they come, in this event loop."""
+        sent = False
+        while not isinstance(item := await self.mailbox.aget(), Reply):
+            delta = _delta(item)
+            sent = sent or delta.finish_reason is not None
+            yield delta
+        if not sent:
+            yield _last_delta(item)
+
+
+def _delta(item: Delta | BaseException) -> Delta:
+    """The item itself if it is a piece of the reply; an error is raised here, in the caller."""
+    if isinstance(item, Delta):
+        return item
+    raise item if isinstance(item, Exception) else CoreError(f"the core ended the call: {item!r}") from item
+
+
+def _last_delta(reply: Reply) -> Delta:
+    return Delta(finish_reason=reply.finish_reason, usage=reply.usage)
