@@ -51,8 +51,6 @@ class Event:
     content: Any = None
 
 
-
-
 class Bus:
     """Deliver events to subscribers, in order, one at a time; a subscriber that raises is removed and logged."""
 

@@ -1,8 +1,8 @@
 """The gate: the only way into the kernel, the same for a kernel in this process and one in another.
 
-    with kernel.syscall(call) as grant:          # or: async with
-        if grant.lease: result = the caller's own call, then grant.report(usage)
-        else:           reply = grant.reply()    # or: await grant.areply(), grant.deltas(), grant.adeltas()
+with kernel.syscall(call) as grant:          # or: async with
+if grant.lease: result = the caller's own call, then grant.report(usage)
+else:           reply = grant.reply()    # or: await grant.areply(), grant.deltas(), grant.adeltas()
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Kernel:
     Raises `ConfigError` for what does not exist. Thread-safe; `close()` wakes every waiter.
     """
 
-    def __init__(  # noqa: PLR0913 - the kernel's whole configuration
+    def __init__(
         self,
         *,
         policy: Policy | str = "fifo",
@@ -233,7 +233,9 @@ class Kernel:
                 self._emit_event("deny", process=process, kind=call.kind, label=call.label, details={"error": error})
                 if isinstance(error, AccessDenied):
                     raise
-                message = f"the access check of {call.label!r} for agent {process.name!r} failed, so it is refused: {error!r}"
+                message = (
+                    f"the access check of {call.label!r} for agent {process.name!r} failed, so it is refused: {error!r}"
+                )
                 raise AccessDenied(message) from error
 
     def _endpoint_core(self, endpoint: str, model: str) -> Core:

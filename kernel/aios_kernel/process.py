@@ -17,8 +17,13 @@ __all__ = ["Process", "ProcessTable"]
 ROOT = Agent(name="root")
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class Process:
+class _WeaklyReferable:
+    # Python 3.10 has no dataclass(weakref_slot=True); policies key their accounts by processes, weakly.
+    __slots__ = ("__weakref__",)
+
+
+@dataclass(slots=True, eq=False)
+class Process(_WeaklyReferable):
     """One agent: who it is and what it has used. Counters are written by the run queues, one call at a time."""
 
     pid: int

@@ -66,7 +66,7 @@ class Mailbox:
 def running_loop() -> asyncio.AbstractEventLoop:
     """The event loop of this coroutine."""
     # Imported here: a program without coroutines need not pay for asyncio at import.
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
     return asyncio.get_running_loop()
 

@@ -134,6 +134,4 @@ def _deltas(reply: Reply) -> Iterator[Delta]:
     for piece in re.findall(r"\S*\s*", reply.text)[:-1]:
         yield Delta(text=piece)
     for index, call in enumerate(reply.tool_calls):
-        yield Delta(
-            tool_calls=(ToolRequestDelta(index=index, id=call.id, name=call.name, arguments=call.arguments),)
-        )
+        yield Delta(tool_calls=(ToolRequestDelta(index=index, id=call.id, name=call.name, arguments=call.arguments),))

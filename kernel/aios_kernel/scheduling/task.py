@@ -24,7 +24,7 @@ class State(Enum):
     DONE = "done"
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)
+@dataclass(slots=True, eq=False)
 class Task:
     """One syscall in a run queue.
 
