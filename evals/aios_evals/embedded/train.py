@@ -1,0 +1,168 @@
+"""Train the adapter: `python -m aios_evals.embedded.train --base DIR --out DIR --minutes 80`; run it again to go on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aios_evals.embedded.distil import load_or_make
+from aios_evals.embedded.packed import Packed, PackedLlama
+from aios_evals.embedded.render import Group, draw_group
+from aios_evals.embedded.words import Source
+
+WARM_UP = 20
+FLOOR = 0.03
+SAVE_EVERY = 240  # seconds
+
+
+@dataclass
+class Settings:
+    """What a run depends on; kept in the checkpoint."""
+
+    layers: int = 20
+    rank: int = 12
+    scale: float = 2.0
+    rate: float = 2e-3
+    seed: int = 20261121
+    budget: int = 3600
+    minutes: float = 75.0
+
+
+def pack(tokenizer: Any, group: Group) -> Packed:
+    """Encode a group into flat tokens with the learned positions."""
+    ids: list[int] = tokenizer(group.prefix, add_special_tokens=False)["input_ids"]
+    prefix, lengths, where, targets = len(ids), list[int](), list[int](), list[int]()
+    texts = [text for suffix in group.suffixes for text, _ in suffix]
+    encoded = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
+    for suffix in group.suffixes:
+        start = len(ids)
+        for _, learned in suffix:
+            part = next(encoded)
+            if learned:
+                where += range(len(ids) - 1, len(ids) - 1 + len(part))
+                targets += part
+            ids += part
+        lengths.append(len(ids) - start)
+    return Packed(torch.tensor(ids), prefix, lengths, torch.tensor(targets), torch.tensor(where))
+
+
+class Trainer:
+    """Holds the state of a run: adapter, optimizer, data source, step and time spent."""
+
+    def __init__(self, model: Any, tokenizer: Any, settings: Settings, out: Path, plain: list[Any]) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.tokenizer, self.out, self.plain = settings, tokenizer, out, plain
+        self.packed = PackedLlama(model, settings.layers, settings.rank, settings.scale)
+        self.optimizer = torch.optim.AdamW(self.packed.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self.source = Source(settings.seed)
+        self.step, self.seconds, self.tokens, self.loss, self.right = 0, 0.0, 0, 0.0, 0.0
+        self.stopping = False
+        if self.checkpoint.exists():
+            self._load()
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that a run goes on from."""
+        return self.out / "checkpoint.pt"
+
+    def _load(self) -> None:
+        state = torch.load(self.checkpoint, weights_only=False)
+        self.packed.load_state_dict(state["adapter"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.source.random.setstate(state["source"])
+        self.step, self.seconds, self.tokens, self.loss, self.right = state["progress"]
+
+    def save(self) -> None:
+        """Write the checkpoint whole or not at all."""
+        progress = (self.step, self.seconds, self.tokens, self.loss, self.right)
+        state = {"adapter": self.packed.state_dict(), "optimizer": self.optimizer.state_dict(), "progress": progress}
+        state["source"] = self.source.random.getstate()
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, self.checkpoint)
+
+    def rate(self) -> float:
+        """Return the learning rate: a short warm-up, then half a cosine over the planned time."""
+        done = min(1.0, self.seconds / 60 / self.settings.minutes)
+        cosine = FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done))
+        return self.settings.rate * min(1.0, (self.step + 1) / WARM_UP) * cosine
+
+    def learn(self) -> None:
+        """Take one step on one group."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        packed = pack(self.tokenizer, draw_group(self.source, self.settings.budget, self.plain))
+        loss, right = self.packed(packed)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.packed.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step, self.tokens = self.step + 1, self.tokens + len(packed.tokens)
+        keep = min(0.97, 1 - 1 / self.step)
+        self.loss = keep * self.loss + (1 - keep) * loss.item()
+        self.right = keep * self.right + (1 - keep) * right.item()
+
+    def run(self, steps: int | None, log: Any) -> None:
+        """Train until the planned time or number of steps is reached, or until interrupted."""
+        saved = began = time.monotonic()
+        before = self.seconds
+        while not self.stopping and self.seconds < self.settings.minutes * 60 and (steps is None or self.step < steps):
+            self.learn()
+            now = time.monotonic()
+            self.seconds = before + now - began
+            if self.step % 10 == 0:
+                line = {"step": self.step, "minutes": round(self.seconds / 60, 2), "tokens": self.tokens}
+                line |= {"loss": round(self.loss, 4), "right": round(self.right, 4), "rate": self.rate()}
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+            if now - saved > SAVE_EVERY:
+                self.save()
+                saved = now
+        self.save()
+
+    def stop(self, *_: object) -> None:
+        """Finish the current step and save."""
+        self.stopping = True
+
+
+def main() -> None:
+    """Run or continue a training."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", type=Path, required=True, help="folder of the base model in safetensors")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--minutes", type=float, default=Settings.minutes)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=Settings.seed)
+    parser.add_argument("--layers", type=int, default=Settings.layers)
+    parser.add_argument("--rank", type=int, default=Settings.rank)
+    parser.add_argument("--rate", type=float, default=Settings.rate)
+    parser.add_argument("--budget", type=int, default=Settings.budget, help="characters of conversation per step")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--plain", type=int, default=640, help="how many plain questions to ask the unchanged model")
+    options = parser.parse_args()
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415  # slow to import: not for --help
+
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(options.base)
+    model = AutoModelForCausalLM.from_pretrained(options.base, dtype=torch.bfloat16).eval()
+    settings = Settings(layers=options.layers, rank=options.rank, rate=options.rate, seed=options.seed, budget=options.budget, minutes=options.minutes)
+    plain = load_or_make(options.out / "plain.json", model, tokenizer, options.plain, options.seed)
+    trainer = Trainer(model, tokenizer, settings, options.out, plain)
+    signal.signal(signal.SIGINT, trainer.stop)
+    signal.signal(signal.SIGTERM, trainer.stop)
+    with (options.out / "log.jsonl").open("a", encoding="utf-8") as log:
+        trainer.run(options.steps, log)
+
+
+if __name__ == "__main__":
+    main()
