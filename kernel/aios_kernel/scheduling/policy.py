@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from aios_kernel.scheduling.task import Task
 
-__all__ = ["Policy"]
+__all__ = ["Policy", "components"]
 
 
 class Policy:
@@ -23,14 +23,16 @@ class Policy:
     each key of `path(task)`. `rank(task, now)` returns one component per level, root first, then the task's own:
     `len(path) + 1` of them (a policy without a path may return a bare key). The component of a level depends only on
     the keys down to that level and on the accounts; it changes only when a task below it is charged or enters, never
-    by the mere passing of time (aging: subtract from the arrival time instead of adding to the age).
+    by the mere passing of time (aging: subtract from the arrival time instead of adding to the age). What an agent
+    set for itself is read from `task.agent`, which stays as it was when the call came, not from `task.process.agent`.
+    An interrupt can make a call of `enter` come twice and one of `charge` not at all.
     """
 
     name: ClassVar[str] = ""
     #: Cost after which a running task goes back in line, where the core can put it down; None: it runs to its end.
     quantum: float | None = None
-    #: Whether every waiting task is granted eventually as long as grants are given back.
-    starvation_free: ClassVar[bool] = True
+    #: Whether every waiting task is granted eventually as long as grants are given back and cost something.
+    starvation_free: bool = True
 
     def path(self, task: Task) -> tuple[Hashable, ...]:
         """Return the keys of the levels above the task, root first; () when tasks are ordered one by one."""
@@ -49,3 +51,14 @@ class Policy:
 
         The cost is in the resource's unit and may be negative (less was used than reserved).
         """
+
+
+def components(policy: Policy, task: Task, path: tuple[Hashable, ...], now: float) -> tuple[Any, ...]:
+    """Return the task's rank, one component per key of `path` and the task's own; TypeError where some are missing."""
+    rank = policy.rank(task, now)
+    if not path:
+        return (rank,)
+    if not isinstance(rank, tuple) or len(rank) != len(path) + 1:  # pyright: ignore[reportUnknownArgumentType]
+        message = f"rank must be a tuple of {len(path) + 1} (one per key of path, then the task's own), got {rank!r}"
+        raise TypeError(message)
+    return rank  # pyright: ignore[reportUnknownVariableType]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from aios_kernel.abi import Agent
     from aios_kernel.clock import Timer
     from aios_kernel.process import Process
 
@@ -44,6 +45,8 @@ class Task:
     deadline: float | None = None
     demand: Any = None
     notify: Callable[[], bool] | None = None
+    # The agent's settings as the call was made: a later change of group or class must not pull a waiting task about.
+    agent: Agent = field(init=False)
 
     state: State = State.NEW
     error: BaseException | None = None
@@ -64,3 +67,6 @@ class Task:
     # Kept by the rank tree: the path of keys above the task, and the version of its one live heap entry.
     path: tuple[Hashable, ...] = ()
     version: int = 0
+
+    def __post_init__(self) -> None:
+        self.agent = self.process.agent
