@@ -1,0 +1,95 @@
+"""The framework environments: their table and locks agree, and the plugin reports what happens inside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests import envs
+
+CONFTEST = """
+import sys
+from pathlib import Path
+from tests import envs
+from tests.support.frameworks import pytest_collect_directory, pytest_terminal_summary
+
+envs.ROOT = Path(__file__).parent
+envs.environments = lambda: {"fake": envs.Environment("fake", envs.ROOT / "fw", ())}
+envs.build = lambda environment: Path(sys.executable)
+"""
+
+
+@pytest.fixture
+def fake(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project with one framework directory, whose environment is this interpreter."""
+    monkeypatch.setenv("PYTHONPATH", str(envs.ROOT))
+    monkeypatch.delenv(envs.INSIDE, raising=False)
+    pytester.makeconftest(CONFTEST)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+    pytester.mkdir("fw")
+    return pytester
+
+
+@pytest.mark.parametrize("environment", envs.environments().values(), ids=lambda environment: environment.name)
+def test_locks_belong_to_the_table(environment: envs.Environment) -> None:
+    """Every environment has tests, and a lock resolved from its row that names no torch."""
+    assert environment.home.is_absolute()
+    assert list(environment.tests.glob("test_*.py"))
+    assert "torch" not in environment.lock.read_text()
+
+
+def test_a_changed_row_makes_its_lock_stale() -> None:
+    """A lock resolved for other packages is refused with the command that renews it."""
+    row = envs.environments()["openai-3"]
+    changed = envs.Environment(row.name, row.tests, (*row.packages, "more"))
+    with pytest.raises(envs.EnvironmentFailed, match="make locks"):
+        _ = changed.home
+
+
+def test_without_uv_the_error_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No uv is an error that tells what to install, not a skip."""
+    monkeypatch.setattr(envs.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setenv("AIOS_TEST_ENVS", str(tmp_path))
+    with pytest.raises(envs.EnvironmentFailed, match="pip install"):
+        envs.build(envs.environments()["openai-3"])
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_inner_tests_are_reported_by_file(fake: pytest.Pytester) -> None:
+    """One outer test a file: passes, failures with their text, files that fail to import, and files without tests."""
+    bodies = {
+        "good": f"import os\ndef test_inside(): assert os.environ[{envs.INSIDE!r}] == 'fake'",
+        "bad": "def test_fine(): pass\ndef test_wrong(): assert 'the reason' == 1",
+        "broken": "import no_such_module",
+        "empty": "",
+        "skipped": "import pytest\n@pytest.mark.skip\ndef test_skipped(): pass",
+    }
+    for name, body in bodies.items():
+        (fake.path / "fw" / f"test_{name}.py").write_text(body)
+    result = fake.runpytest_subprocess("-v", "-rfs")
+    result.assert_outcomes(passed=1, failed=3, skipped=1)
+    result.stdout.fnmatch_lines_random(
+        [
+            "fw/test_good.py::fake PASSED*",
+            "____ test_wrong ____",
+            "*assert 'the reason' == 1",
+            "*No module named 'no_such_module'*",
+            "no tests ran in fake:",
+            "fake: 2 failed, 2 passed, 1 skipped in *",
+        ]
+    )
+
+
+def test_the_outer_process_imports_no_inner_file(fake: pytest.Pytester) -> None:
+    """Collecting a framework's directory reads names only: nothing in it is imported outside."""
+    (fake.path / "fw" / "test_x.py").write_text("raise SystemExit('imported')")
+    result = fake.runpytest_subprocess("--collect-only", "-q", "fw/test_x.py")
+    result.stdout.fnmatch_lines(["fw/test_x.py::fake"])
+    assert result.ret == 0
+
+
+def test_this_environment_has_no_inner_marker() -> None:
+    """The main test run is not mistaken for a framework's environment."""
+    assert envs.INSIDE not in os.environ
