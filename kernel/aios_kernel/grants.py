@@ -174,9 +174,10 @@ class EmbeddedSyscall:
         grant, self._grant = self._grant, None
         if grant is None:
             return
-        open_tasks.set(tuple(t for t in open_tasks.get() if t is not grant.task and t.state is not State.DONE))
         if error is not None or not grant.kept:
             grant.release(error)
+        # A kept grant stays among the open ones: what its holder calls meanwhile runs inside it.
+        open_tasks.set(tuple(t for t in open_tasks.get() if t.state is not State.DONE))
 
     async def __aenter__(self) -> EmbeddedGrant:
         grant, queue = self._prepare()

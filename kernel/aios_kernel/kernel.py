@@ -169,16 +169,17 @@ class Kernel:
         self._check(call, process)
         core = self.router.core_for(call) if isinstance(call, LLMCall) else None
         queue = core.queue if core is not None and core.queue is not None else self.queue(_resource(call))
+        estimate, demand = _prepared(core, call)
         now = self.clock.now()
         task = Task(
             next(self._sids),
             process,
             kind=call.kind,
             label=call.label,
-            estimate=call.estimate if core is None else core.estimate(call),
+            estimate=estimate,
             arrived=now,
             deadline=None if call.timeout is None else now + call.timeout,
-            demand=core.prepare(call) if core is not None and isinstance(call, LLMCall) else None,
+            demand=demand,
             ancestors=tuple(t for t in open_tasks.get() if t.state is State.RUNNING and t.resource == queue.name),
             loop_id=_loop_id(),
             resource=queue.name,
@@ -291,6 +292,19 @@ def _checked_limits(limits: Mapping[str, Mapping[str, float]]) -> dict[str, dict
                 message = f"limit {key} of {pattern!r} is {value}: use 1 or more"
                 raise ConfigError(message)
     return {pattern: dict(values) for pattern, values in limits.items()}
+
+
+def _prepared(core: Core | None, call: Call) -> tuple[float, Any]:
+    """What the call is expected to cost, and what the core made of it."""
+    if core is None or not isinstance(call, LLMCall):
+        return call.estimate, None
+    try:
+        return core.estimate(call), core.prepare(call)
+    except SyscallError:
+        raise
+    except Exception as error:
+        message = f"core {core.name!r} cannot take the call: {error!r}"
+        raise CoreError(message) from error
 
 
 def _resource(call: Call) -> str:
