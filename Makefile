@@ -1,5 +1,5 @@
 # Short names for what is typed often; `.ci/run` is what decides.
-.PHONY: install test lint types contracts envs locks constraints check
+.PHONY: install test lint types contracts envs locks structure constraints check
 
 install:
 	pip install -c constraints.txt -e ".[dev]"
@@ -15,6 +15,8 @@ envs:
 	python -m tests.envs build
 locks:
 	python -m tests.envs lock
+structure:
+	python -m tests.support.structure
 constraints:
 	python -m tests.envs constraints
 check:

@@ -142,7 +142,7 @@ def _compile(source: Path, output: Path, options: Sequence[str]) -> str:
         copy = Path(folder) / "out.txt"
         copy.write_text(output.read_text() if output.exists() else "")
         flags = ["--universal", "--python-version=3.10", "--no-header", "--no-annotate", "-q"]
-        _uv("pip", "compile", *flags, *options, f"--output-file={copy}", str(source))
+        uv("pip", "compile", *flags, *options, f"--output-file={copy}", str(source))
         return copy.read_text()
 
 
@@ -150,21 +150,22 @@ def _build(environment: Environment) -> None:
     """Build beside the final place and rename, so that a killed build leaves nothing that looks ready."""
     partial = Path(tempfile.mkdtemp(prefix=f".{environment.name}-", dir=environment.home.parent))
     try:
-        _uv("venv", "--quiet", "--relocatable", "--clear", f"--python={sys.executable}", str(partial))
-        _uv("pip", "install", "--quiet", f"--python={partial / 'bin' / 'python'}", f"--requirement={environment.lock}")
+        uv("venv", "--quiet", "--relocatable", "--clear", f"--python={sys.executable}", str(partial))
+        uv("pip", "install", "--quiet", f"--python={partial / 'bin' / 'python'}", f"--requirement={environment.lock}")
         partial.rename(environment.home)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _uv(*arguments: str) -> None:
+def uv(*arguments: str) -> None:
+    """Run uv, which must not fetch a Python; raise with its message when it fails."""
     beside = Path(sys.executable).parent
-    uv = shutil.which("uv", path=os.pathsep.join([str(beside), os.environ.get("PATH", "")]))
-    if uv is None:
+    found = shutil.which("uv", path=os.pathsep.join([str(beside), os.environ.get("PATH", "")]))
+    if found is None:
         raise EnvironmentFailed("uv is not installed: pip install -c constraints.txt -e '.[test]'")
     variables = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
     variables.pop("VIRTUAL_ENV", None)
-    command = [uv, *arguments]
+    command = [found, *arguments]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode:
         raise EnvironmentFailed(f"uv {' '.join(arguments[:2])} failed (is there a network?):\n{done.stderr}")
