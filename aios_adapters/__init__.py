@@ -1,1 +1,121 @@
-"""Adapters: put the AIOS kernel under existing agent programs."""
+"""Adapters: put the AIOS kernel under existing agent programs.
+
+    import aios_adapters
+    aios_adapters.enable()
+
+The program stays as it is; its LLM and tool calls become syscalls of a kernel in the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from aios_adapters._status import Status
+    from aios_adapters.identity import AgentScope
+    from aios_kernel.gate import Gate
+
+__all__ = ["agent", "disable", "enable", "kernel", "paused", "status"]
+
+_NOT_GIVEN: Any = object()
+
+
+def enable(
+    llm: Any = _NOT_GIVEN,
+    *,
+    only: str | Sequence[str] = _NOT_GIVEN,
+    exclude: str | Sequence[str] = _NOT_GIVEN,
+    strict: bool = _NOT_GIVEN,
+    kernel: Gate | None = None,
+    policy: Any = _NOT_GIVEN,
+    policies: Mapping[str, Any] = _NOT_GIVEN,
+    limits: Mapping[str, Mapping[str, float]] = _NOT_GIVEN,
+    trace: str | os.PathLike[str] | None = _NOT_GIVEN,
+    record_content: bool = _NOT_GIVEN,
+) -> Status:
+    """Put the kernel under every supported framework, imported already or later; idempotent and thread-safe.
+
+    Args:
+        llm: what answers calls to language models: None (the program's own endpoint), a core, the name of one, or a
+            mapping from model names to cores.
+        only: adapters to enable, all by default.
+        exclude: adapters to leave out.
+        strict: raise `AdapterError` where an adapter cannot be put in place, instead of leaving it out.
+        kernel: a kernel to use instead of a new one in this process; `disable()` leaves it running.
+        policy: scheduling policy of every resource, a name or an object.
+        policies: policies by resource pattern, such as {"llm:*": "priority", "tool:search": "fifo"}.
+        limits: {"in_flight", "rpm", "tpm"} by resource pattern.
+        trace: file for a Chrome trace of every syscall.
+        record_content: whether events carry prompts and arguments.
+
+    What is left out comes from the environment (`AIOS_*`), then from `[tool.aios-adapters]` of pyproject.toml or from
+    aios.toml, in the working directory or above. With the session in force, only what is given here changes.
+    Raises `UnknownName` and `ConfigError` for settings that do not exist.
+    """
+    from aios_adapters import _status, session
+
+    asked = {
+        "llm": llm,
+        "only": only,
+        "exclude": exclude,
+        "strict": strict,
+        "policy": policy,
+        "policies": policies,
+        "limits": limits,
+        "trace": trace,
+        "record_content": record_content,
+    }
+    session.enable({key: value for key, value in asked.items() if value is not _NOT_GIVEN}, kernel)
+    return _status.read()
+
+
+def disable() -> None:
+    """Restore every patched attribute to the identical object it was, and close the kernel; idempotent."""
+    from aios_adapters import session
+
+    session.disable()
+
+
+def paused() -> AbstractContextManager[None]:
+    """Have the calls inside `with` be native."""
+    from aios_adapters import _carried
+
+    return _carried.assigned(_carried.paused, True)
+
+
+def agent(
+    name: str,
+    *,
+    priority: int | None = None,
+    group: str | None = None,
+    weight: float | None = None,
+    policy: str | None = None,
+    instance: str = "",
+) -> AgentScope:
+    """Give the calls inside `with` to an agent, over whatever the framework calls it; also a decorator.
+
+    A smaller `priority` is more urgent (1 is the most urgent), `weight` is the share under weighted policies, `policy`
+    the agent's scheduling class. What is left out comes from the agent around this one.
+    """
+    from aios_adapters import identity
+
+    return identity.agent(name, priority=priority, group=group, weight=weight, policy=policy, instance=instance)
+
+
+def status() -> Status:
+    """Read what is in force: adapters with their versions and states, and the syscalls so far."""
+    from aios_adapters import _status
+
+    return _status.read()
+
+
+def kernel() -> Gate | None:
+    """The kernel in force; None when not enabled."""
+    from aios_adapters import session
+
+    now = session.in_force()
+    return None if now is None else now.kernel

@@ -1,0 +1,26 @@
+"""What adapters put between a framework and its own call: builder, gate, guard, then the framework's call or ours.
+
+An adapter gives functions: `build()` makes the Call from the framework's arguments (None: let it pass), `native()`
+makes the framework's own call, `served` turns the kernel's answer into the framework's type. What `build` raises makes
+the call native; from the moment a syscall is dispatched, errors are raised.
+"""
+
+from aios_adapters.calls._gate import claiming, enter, inside_llm, refusals, report
+from aios_adapters.calls._llm import allm_call, allm_stream, llm_call, llm_stream
+from aios_adapters.calls._tools import atool_call, atool_stream, tool_call, tool_stream
+
+__all__ = [
+    "allm_call",
+    "allm_stream",
+    "atool_call",
+    "atool_stream",
+    "claiming",
+    "enter",
+    "inside_llm",
+    "llm_call",
+    "llm_stream",
+    "refusals",
+    "report",
+    "tool_call",
+    "tool_stream",
+]

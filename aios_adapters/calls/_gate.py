@@ -1,0 +1,81 @@
+"""Entering the kernel: is this call ours, whose is it, and what to do with a refusal."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from aios_adapters import identity, session
+from aios_adapters._carried import Claim, assigned, claimed
+from aios_kernel.errors import SyscallError
+
+if TYPE_CHECKING:
+    from aios_kernel.abi import Call, Usage
+    from aios_kernel.gate import Grant, Syscall
+
+__all__ = ["ReadUsage", "Refused", "claiming", "enter", "inside_llm", "refusals", "report"]
+
+log = logging.getLogger("aios_adapters")
+Refused = Callable[[SyscallError], BaseException]
+ReadUsage = Callable[[Any], "Usage | None"]
+
+
+def inside_llm() -> bool:
+    """Whether this context is inside an LLM syscall: what is called here passes through."""
+    claim = claimed.get()
+    return claim is not None and claim.open
+
+
+def enter(adapter: str, build: Callable[[], Call | None]) -> Syscall | None:
+    """Prepare the syscall of one call; None where the call is native: not enabled, paused, or not translatable."""
+    now = session.current()
+    if now is None:
+        return None
+    try:
+        call = build()
+        if call is not None and call.agent is None:
+            call = replace(call, agent=identity.current(now.resolvers))
+    except Exception as error:  # noqa: BLE001 - nothing has been dispatched: the program's own call still works
+        now.fell_back(adapter, error)
+        return None
+    if call is None:
+        return None
+    now.called(adapter)
+    return now.kernel.syscall(call)
+
+
+@contextlib.contextmanager
+def claiming() -> Generator[Claim, None, None]:
+    """Mark this context as inside an LLM syscall."""
+    claim = Claim()
+    try:
+        with assigned(claimed, claim):
+            yield claim
+    finally:
+        claim.open = False
+
+
+@contextlib.contextmanager
+def refusals(refused: Refused | None) -> Generator[None, None, None]:
+    """Turn what the kernel answers into what the framework raises, with the kernel's error as its cause."""
+    try:
+        yield
+    except SyscallError as error:
+        if refused is None:
+            raise
+        raise refused(error) from error
+
+
+def report(grant: Grant, usage: ReadUsage | None, result: Any) -> None:
+    """Tell the kernel what a leased call used; a result that cannot be read is the program's all the same."""
+    if usage is None:
+        return
+    try:
+        used = usage(result)
+        if used is not None:
+            grant.report(used)
+    except Exception:  # the call itself is done and good
+        log.warning("the usage of a call could not be read", exc_info=True)

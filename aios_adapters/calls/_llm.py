@@ -1,0 +1,148 @@
+"""Calls to a language model: sync, async and streamed both ways."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from aios_adapters._carried import Claim, assigned, claimed
+from aios_adapters.calls._gate import ReadUsage, Refused, claiming, enter, inside_llm, refusals, report
+from aios_adapters.calls._steps import astepped, closing, left_early, stepped
+
+if TYPE_CHECKING:
+    from aios_kernel.abi import Delta, LLMCall, Reply
+    from aios_kernel.gate import Grant, Syscall
+
+__all__ = ["allm_call", "allm_stream", "llm_call", "llm_stream"]
+
+T = TypeVar("T")
+
+
+def _enter_llm(adapter: str, build: Callable[[], LLMCall | None]) -> Syscall | None:
+    return None if inside_llm() else enter(adapter, build)
+
+
+def llm_call(
+    adapter: str,
+    build: Callable[[], LLMCall | None],
+    native: Callable[[], T],
+    served: Callable[[Reply], T],
+    *,
+    usage: ReadUsage | None = None,
+    refused: Refused | None = None,
+) -> T:
+    """Make one call to a language model through the gate."""
+    syscall = _enter_llm(adapter, build)
+    if syscall is None:
+        return native()
+    with refusals(refused), syscall as grant:
+        if not grant.lease:
+            return served(grant.reply())
+        with claiming():
+            result = native()
+        report(grant, usage, result)
+        return result
+
+
+async def allm_call(
+    adapter: str,
+    build: Callable[[], LLMCall | None],
+    native: Callable[[], Awaitable[T]],
+    served: Callable[[Reply], T],
+    *,
+    usage: ReadUsage | None = None,
+    refused: Refused | None = None,
+) -> T:
+    """Make one call to a language model through the gate, in the caller's event loop."""
+    syscall = _enter_llm(adapter, build)
+    if syscall is None:
+        return await native()
+    with refusals(refused):
+        async with syscall as grant:
+            if not grant.lease:
+                return served(await grant.areply())
+            with claiming():
+                result = await native()
+            report(grant, usage, result)
+            return result
+
+
+def llm_stream(
+    adapter: str,
+    build: Callable[[], LLMCall | None],
+    native: Callable[[], Iterable[T]],
+    pieces: Callable[[Delta], Iterable[T]],
+    *,
+    usage: ReadUsage | None = None,
+    refused: Refused | None = None,
+) -> Generator[T, None, None]:
+    """Make one streamed call; `pieces` turns each delta into the framework's items and may keep state."""
+    syscall = _enter_llm(adapter, build)
+    if syscall is None:
+        yield from native()
+        return
+    with refusals(refused), syscall as grant, left_early(grant):
+        if grant.lease:
+            yield from _watched(grant, native, usage)
+        else:
+            for delta in grant.deltas():
+                yield from pieces(delta)
+
+
+async def allm_stream(
+    adapter: str,
+    build: Callable[[], LLMCall | None],
+    native: Callable[[], AsyncIterable[T]],
+    pieces: Callable[[Delta], Iterable[T]],
+    *,
+    usage: ReadUsage | None = None,
+    refused: Refused | None = None,
+) -> AsyncGenerator[T, None]:
+    """Make one streamed call in the caller's event loop."""
+    syscall = _enter_llm(adapter, build)
+    if syscall is None:
+        async with closing(native()) as items:
+            async for item in items:
+                yield item
+        return
+    with refusals(refused):
+        async with syscall as grant:
+            with left_early(grant):
+                if grant.lease:
+                    async with closing(_awatched(grant, native, usage)) as items:
+                        async for item in items:
+                            yield item
+                else:
+                    async with closing(grant.adeltas()) as deltas:
+                        async for delta in deltas:
+                            for item in pieces(delta):
+                                yield item
+
+
+def _watched(grant: Grant, native: Callable[[], Iterable[T]], usage: ReadUsage | None) -> Generator[T, None, None]:
+    """Run the framework's stream with the guard set inside it and never in its consumer."""
+    claim = Claim()
+    try:
+        for index, item in enumerate(stepped(native, lambda: assigned(claimed, claim))):
+            if index == 0:
+                grant.first_token()
+            report(grant, usage, item)
+            yield item
+    finally:
+        claim.open = False
+
+
+async def _awatched(
+    grant: Grant, native: Callable[[], AsyncIterable[T]], usage: ReadUsage | None
+) -> AsyncGenerator[T, None]:
+    claim, first = Claim(), True
+    try:
+        async with closing(astepped(native, lambda: assigned(claimed, claim))) as items:
+            async for item in items:
+                if first:
+                    grant.first_token()
+                first = False
+                report(grant, usage, item)
+                yield item
+    finally:
+        claim.open = False

@@ -1,0 +1,139 @@
+"""Tools: a refusal and a failure reach the framework in the framework's own form."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aios_adapters._carried import assigned, claimed, tool_stack
+from aios_adapters.calls._gate import enter
+from aios_adapters.calls._steps import astepped, closing, left_early, stepped
+from aios_kernel.errors import SyscallError
+
+if TYPE_CHECKING:
+    from aios_kernel.abi import Call
+    from aios_kernel.gate import Grant, Syscall
+
+__all__ = ["atool_call", "atool_stream", "tool_call", "tool_stream"]
+
+T = TypeVar("T")
+
+
+def tool_call(
+    adapter: str,
+    build: Callable[[], Call | None],
+    run: Callable[[], T],
+    denied: Callable[[SyscallError], T],
+    *,
+    failed: Callable[[T], BaseException | None] | None = None,
+    key: Any = None,
+) -> T:
+    """Run a tool through the gate; a refusal comes back as what `denied` makes of it, or raises.
+
+    `failed` finds the error in a result, where the framework reports errors as results. A call made directly inside
+    another of the same `key` (a method that calls its base's) is the same call.
+    """
+    syscall = _enter_tool(adapter, build, key)
+    if syscall is None:
+        return run()
+    with contextlib.ExitStack() as stack:
+        try:
+            grant = stack.enter_context(syscall)
+        except SyscallError as error:
+            return denied(error)
+        stack.enter_context(_in_tool(key))
+        return _recorded(grant, run(), failed)
+
+
+async def atool_call(
+    adapter: str,
+    build: Callable[[], Call | None],
+    run: Callable[[], Awaitable[T]],
+    denied: Callable[[SyscallError], T],
+    *,
+    failed: Callable[[T], BaseException | None] | None = None,
+    key: Any = None,
+) -> T:
+    """Run a tool through the gate, in the caller's event loop."""
+    syscall = _enter_tool(adapter, build, key)
+    if syscall is None:
+        return await run()
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            grant = await stack.enter_async_context(syscall)
+        except SyscallError as error:
+            return denied(error)
+        stack.enter_context(_in_tool(key))
+        return _recorded(grant, await run(), failed)
+
+
+def tool_stream(
+    adapter: str,
+    build: Callable[[], Call | None],
+    run: Callable[[], Iterable[T]],
+    denied: Callable[[SyscallError], Iterable[T]],
+    *,
+    key: Any = None,
+) -> Generator[T, None, None]:
+    """Run a tool that yields its results through the gate."""
+    syscall = _enter_tool(adapter, build, key)
+    if syscall is None:
+        yield from run()
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            grant = stack.enter_context(syscall)
+        except SyscallError as error:
+            yield from denied(error)
+            return
+        stack.enter_context(left_early(grant))
+        yield from stepped(run, lambda: _in_tool(key))
+
+
+async def atool_stream(
+    adapter: str,
+    build: Callable[[], Call | None],
+    run: Callable[[], AsyncIterable[T]],
+    denied: Callable[[SyscallError], Iterable[T]],
+    *,
+    key: Any = None,
+) -> AsyncGenerator[T, None]:
+    """Run a tool that yields its results through the gate, in the caller's event loop."""
+    syscall = _enter_tool(adapter, build, key)
+    if syscall is None:
+        async with closing(run()) as items:
+            async for item in items:
+                yield item
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            grant = await stack.enter_async_context(syscall)
+        except SyscallError as error:
+            for item in denied(error):
+                yield item
+            return
+        stack.enter_context(left_early(grant))
+        items = await stack.enter_async_context(closing(astepped(run, lambda: _in_tool(key))))
+        async for item in items:
+            yield item
+
+
+def _enter_tool(adapter: str, build: Callable[[], Call | None], key: Any) -> Syscall | None:
+    if key is not None and tool_stack.get()[-1:] == (key,):
+        return None
+    return enter(adapter, build)
+
+
+@contextlib.contextmanager
+def _in_tool(key: Any) -> Generator[None, None, None]:
+    """Clear the LLM claim: a call to a model inside a tool is a syscall of its own."""
+    with assigned(claimed, None), assigned(tool_stack, (*tool_stack.get(), key)):
+        yield
+
+
+def _recorded(grant: Grant, result: T, failed: Callable[[T], BaseException | None] | None) -> T:
+    error = failed(result) if failed is not None else None
+    if error is not None:
+        grant.release(error)
+    return result

@@ -1,0 +1,137 @@
+"""What `enable()` was asked for: keywords before environment variables before the configuration file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, cast
+
+from aios_kernel.errors import ConfigError, UnknownName
+
+__all__ = ["DISABLE", "ENVIRONMENT", "SECTION", "Settings", "disabled", "gather"]
+
+SECTION = "aios-adapters"  # [tool.aios-adapters] of pyproject.toml; the whole of aios.toml
+DISABLE = "AIOS_DISABLE"  # 1: enable() does nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set; each field is a keyword of `enable()` and a key of the file."""
+
+    llm: Any = None
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    strict: bool = False
+    policy: Any = "fifo"
+    policies: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    trace: str | None = None
+    record_content: bool = False
+
+
+def _flag(text: str) -> bool:
+    value = text.strip().lower()
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"", "0", "false", "no", "off"}:
+        return False
+    raise ValueError("use 1 or 0")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+#: Environment variable -> setting, how its text is read, what it means.
+ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
+    "AIOS_LLM": ("llm", str, "serve LLM calls from this core instead of the program's own endpoint"),
+    "AIOS_ONLY": ("only", _names, "adapters to enable, separated by commas"),
+    "AIOS_EXCLUDE": ("exclude", _names, "adapters to leave out, separated by commas"),
+    "AIOS_STRICT": ("strict", _flag, "1: raise where an adapter would be skipped"),
+    "AIOS_POLICY": ("policy", str, "scheduling policy of every resource"),
+    "AIOS_TRACE": ("trace", str, "file for a Chrome trace of every syscall"),
+    "AIOS_RECORD_CONTENT": ("record_content", _flag, "1: events carry prompts and arguments"),
+}
+
+
+def gather(given: Mapping[str, Any]) -> Settings:
+    """Put the settings together; raises `UnknownName` for a key that does not exist, `ConfigError` for a bad value."""
+    values = {**_from_file(Path.cwd()), **_from_environment(), **given}
+    return Settings(**{key: _shaped(key, value) for key, value in values.items()})
+
+
+def disabled() -> bool:
+    """Whether the environment switches us off."""
+    return _read(DISABLE, _flag, os.environ.get(DISABLE, ""))
+
+
+def _shaped(key: str, value: Any) -> Any:
+    """One name may be written without a list, a path as a path."""
+    if key in {"only", "exclude"}:
+        return _names(value) if isinstance(value, str) else tuple(value or ())
+    if key in {"policies", "limits"}:
+        return dict(value or {})
+    if key == "policy" and value is None:
+        return "fifo"
+    return os.fspath(value) if key == "trace" and value is not None else value
+
+
+def _from_environment() -> dict[str, Any]:
+    found = ((name, os.environ.get(name)) for name in ENVIRONMENT)
+    return {ENVIRONMENT[name][0]: _read(name, ENVIRONMENT[name][1], text) for name, text in found if text}
+
+
+def _read(name: str, parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ConfigError(f"environment variable {name} is {text!r}: {error}") from None
+
+
+def _from_file(folder: Path) -> dict[str, Any]:
+    """The nearest file that configures us, in the folder or above it."""
+    for place in (folder, *folder.parents):
+        for file in (place / "aios.toml", place / "pyproject.toml"):
+            table = _table(file)
+            if table is not None:
+                return _checked(table, file)
+    return {}
+
+
+def _table(file: Path) -> Mapping[str, Any] | None:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    if file.name == "aios.toml":
+        return _parse(text, file)
+    if not re.search(rf"""tool\s*\.\s*["']?{SECTION}""", text):  # most pyproject.toml files: nothing to parse
+        return None
+    return cast("Mapping[str, Any] | None", _parse(text, file).get("tool", {}).get(SECTION))
+
+
+def _parse(text: str, file: Path) -> Mapping[str, Any]:
+    try:
+        try:
+            import tomllib  # pyright: ignore[reportMissingImports]
+        except ModuleNotFoundError:
+            import tomli as tomllib  # pyright: ignore[reportMissingImports]
+    except ModuleNotFoundError:
+        message = f"{file} configures aios-adapters, but Python 3.10 cannot read TOML by itself: pip install tomli"
+        raise ConfigError(message) from None
+    loads = cast("Callable[[str], Mapping[str, Any]]", tomllib.loads)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        return loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from None
+
+
+def _checked(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    known = {one.name for one in fields(Settings)}
+    for key in table:
+        if key.replace("-", "_") not in known:
+            raise UnknownName(f"key in {file}", key, known)
+    return {key.replace("-", "_"): value for key, value in table.items()}

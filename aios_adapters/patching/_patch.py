@@ -1,0 +1,123 @@
+"""One row of the table: what is replaced, and the plain function that replaces it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+__all__ = ["MISSING", "Moved", "Patch", "Token", "function_of", "replacement_for", "token_of"]
+
+Function = Callable[..., Any]
+MISSING: Any = object()
+MARK = "__aios_patch__"
+
+
+class Moved(Exception):
+    """The target of a patch is not what the table says; the message tells what is missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Patch:
+    """Replace the function at `module:path` by `wrap(original)`.
+
+    `path` is "function", "Class.method" or deeper. `wrap` is called once for each function replaced and returns a
+    function of the same kind (plain, coroutine, generator, asynchronous generator); it must import nothing. With
+    `subclasses`, every subclass that has the attribute itself is covered too, also one that is defined later. An
+    `optional` patch may have no target. `versions` is a version specifier: elsewhere the patch does not apply.
+    """
+
+    module: str
+    path: str
+    wrap: Callable[[Function], Function]
+    subclasses: bool = False
+    optional: bool = False
+    versions: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.path}"
+
+
+@dataclass(slots=True, eq=False)
+class Token:
+    """What a replacement carries: whose it is and what it replaced (MISSING: nothing, the attribute was inherited)."""
+
+    patcher: object
+    group: str
+    raw: Any
+    function: Any = None
+
+    def put_on(self, function: Any) -> None:
+        """Mark a replacement."""
+        self.function = function
+        setattr(function, MARK, self)
+
+
+def token_of(raw: Any) -> Token | None:
+    """The token of a class or module attribute, if it is one of our replacements itself.
+
+    Somebody else's wrapper of a replacement shows the same token (`functools.wraps` copies it, proxies forward it).
+    """
+    function = getattr(raw, "__func__", raw) if isinstance(raw, (staticmethod, classmethod)) else raw
+    token: Token | None = getattr(function, MARK, None)
+    return token if token is not None and token.function is function else None
+
+
+def function_of(raw: Any, patch: Patch) -> Function:
+    """What a replacement calls: a function that takes what the attribute's own function takes."""
+    if isinstance(raw, (staticmethod, classmethod)):
+        return raw.__func__  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
+    if not callable(raw):
+        raise Moved(f"{patch} is a {type(raw).__name__}, not a function")
+    if type(raw) is FunctionType or not hasattr(type(raw), "__get__"):
+        return raw
+    return _through_descriptor(raw)
+
+
+def _through_descriptor(raw: Any) -> Function:
+    """Call another patcher's proxy as attribute access would, so that it sees the instance."""
+
+    @functools.wraps(raw)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return raw.__get__(self, type(self))(*args, **kwargs)
+
+    return call
+
+
+def replacement_for(patch: Patch, raw: Any, token: Token, *, inherited: Any = None) -> Any:
+    """Build what takes the attribute's place, of the same kind and with the same signature."""
+    source = inherited if raw is MISSING else raw
+    original = function_of(source, patch)
+    wrapper = patch.wrap(original)
+    shown: Any = source.__func__ if isinstance(source, (staticmethod, classmethod)) else source
+    wrapper = functools.update_wrapper(_same_kind(patch, shown, wrapper), shown)
+    token.put_on(wrapper)
+    return type(source)(wrapper) if isinstance(source, (staticmethod, classmethod)) else wrapper
+
+
+_KINDS = {
+    "coroutine": inspect.iscoroutinefunction,
+    "generator": inspect.isgeneratorfunction,
+    "asynchronous generator": inspect.isasyncgenfunction,
+}
+
+
+def _kind(function: Any) -> str:
+    return next((name for name, test in _KINDS.items() if test(function)), "plain")
+
+
+def _same_kind(patch: Patch, original: Any, wrapper: Function) -> Function:
+    """Keep what `inspect` says: a plain function that returns an awaitable or an iterator stays a plain function."""
+    wanted, got = _kind(original), _kind(wrapper)
+    if wanted == got:
+        return wrapper
+    if wanted != "plain":
+        raise Moved(f"{patch} is a {wanted} function, its replacement a {got} one")
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return wrapper(*args, **kwargs)
+
+    return call

@@ -1,0 +1,287 @@
+"""The session: what is in force between `enable()` and `disable()`: a kernel, the adapters and their patches."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+import threading
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from aios_adapters import _carried, config
+from aios_adapters.adapter import Adapter, AdapterError, Broken, load_all
+from aios_adapters.patching import ImportHooks, Moved, Patcher
+from aios_kernel.errors import UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aios_adapters.config import Settings
+    from aios_adapters.identity import Resolver
+    from aios_kernel.gate import Gate
+
+__all__ = ["Entry", "Session", "State", "current", "disable", "enable"]
+
+log = logging.getLogger("aios_adapters")
+State = Literal["active", "waiting", "skipped", "failed"]
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One adapter as it stands; `reason` says why it is not active."""
+
+    name: str
+    adapter: Adapter | None
+    state: State = "waiting"
+    reason: str = ""
+    version: str | None = None
+    calls: int = 0
+    fallbacks: int = 0
+    seen: set[str] = field(default_factory=set[str])
+
+
+class Session:
+    """Adapters put over a kernel. Locking: `_lock` is held while an entry changes; nothing is imported under it."""
+
+    def __init__(self, settings: Settings, kernel: Gate | None) -> None:
+        self.settings = settings
+        self.owned = kernel is None
+        self.patcher = Patcher()
+        self._lock = threading.RLock()
+        self._count_lock = threading.Lock()
+        self.entries = {entry.name: entry for entry in _chosen(settings)}
+        modules = [name for entry in self.entries.values() if entry.adapter for name in entry.adapter.modules]
+        self._hooks = ImportHooks(modules, self._arrived)
+        self.kernel: Gate = _make_kernel(settings) if kernel is None else kernel
+        self._end_trace = _start_trace(settings.trace, self.kernel)
+        self.resolvers: tuple[Resolver, ...] = ()
+
+    def start(self) -> None:
+        """Patch what is imported, and wait for what is not; idempotent. Raises `AdapterError` when strict."""
+        for entry in self.entries.values():
+            if self.settings.strict and entry.state == "failed":
+                raise AdapterError(f"adapter {entry.name!r}: {entry.reason}")
+        self._hooks.install()
+        for name in sorted({m for e in self.entries.values() if e.adapter for m in e.adapter.modules}):
+            module = sys.modules.get(name)
+            # Another thread may be in the middle of importing it: then the hook comes.
+            if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
+                self._arrived(module)
+
+    def stop(self) -> None:
+        """Restore every attribute and end the kernel, if it is ours."""
+        self._hooks.uninstall()
+        self.patcher.undo()
+        if self.owned:
+            self.kernel.close()
+        self._end_trace()
+
+    # What wrappers tell -------------------------------------------------------------------------------------------
+
+    def called(self, name: str) -> None:
+        """Count a call that an adapter brought to the gate."""
+        with self._count_lock:
+            if name in self.entries:
+                self.entries[name].calls += 1
+
+    def fell_back(self, name: str, error: Exception) -> None:
+        """Note that a call was made natively because it could not be translated."""
+        log.warning("adapter %s: a call could not be translated and is made natively", name, exc_info=error)
+        with self._count_lock:
+            if name in self.entries:
+                self.entries[name].fallbacks += 1
+
+    def renew_locks(self) -> None:
+        """Forget, in a forked child, what threads of the parent hold."""
+        self._lock, self._count_lock = threading.RLock(), threading.Lock()
+        self.patcher.renew_lock()
+
+    # Patching -----------------------------------------------------------------------------------------------------
+
+    def _arrived(self, module: ModuleType) -> None:
+        for entry in self.entries.values():
+            adapter = entry.adapter
+            if adapter is None or module.__name__ not in adapter.modules:
+                continue
+            with self._lock:
+                if entry.state in {"waiting", "active"}:
+                    self._activate(entry, adapter, module)
+
+    def _activate(self, entry: Entry, adapter: Adapter, module: ModuleType) -> None:
+        """Apply one module's patches; whatever goes wrong takes the whole adapter out."""
+        try:
+            if not self._version_fits(entry, adapter):
+                return
+            self.patcher.apply(module, adapter.patches_of(module.__name__, entry.version), adapter.name)
+            _check_modules(adapter, entry.version)
+        except Exception as error:  # noqa: BLE001 - fail open: the framework works without us
+            self.patcher.undo(adapter.name)
+            reason = str(error) if isinstance(error, Moved) else repr(error)
+            self._out(entry, "failed", f"{reason} in {_named(adapter, entry.version)}", error)
+            return
+        entry.seen.add(module.__name__)
+        entry.state = "active"
+        if adapter.resolve is not None and adapter.resolve not in self.resolvers:
+            self.resolvers = (*self.resolvers, adapter.resolve)
+
+    def _version_fits(self, entry: Entry, adapter: Adapter) -> bool:
+        if entry.seen:
+            return True
+        entry.version = adapter.version()
+        if adapter.too_old(entry.version):
+            what = _named(adapter, entry.version)
+            self._out(entry, "skipped", f"{what} is older than {adapter.minimum}, the oldest this adapter supports")
+            return False
+        if adapter.untested(entry.version):
+            _warn_once(
+                f"{_named(adapter, entry.version)} is newer than {adapter.tested[1]}, the newest version that adapter "
+                f"{adapter.name!r} was tested with; it is enabled all the same"
+            )
+        return True
+
+    def _out(self, entry: Entry, state: State, reason: str, error: Exception | None = None) -> None:
+        entry.state, entry.reason = state, reason
+        if self.settings.strict:
+            raise AdapterError(f"adapter {entry.name!r}: {reason}") from error
+        _warn_once(f"adapter {entry.name!r} is off: {reason}")
+
+
+def _chosen(settings: Settings) -> list[Entry]:
+    found = load_all()
+    known = {one.name for one in found}
+    for name in (*settings.only, *settings.exclude):
+        if name not in known:
+            raise UnknownName("adapter", name, known)
+    return [_entry(one, settings) for one in found]
+
+
+def _entry(one: Adapter | Broken, settings: Settings) -> Entry:
+    if isinstance(one, Broken):
+        return Entry(one.name, None, "failed", f"it cannot be loaded: {one.error!r}")
+    if one.name in settings.exclude or (settings.only and one.name not in settings.only):
+        return Entry(one.name, None, "skipped", "not among what enable() was asked for")
+    return Entry(one.name, one)
+
+
+def _check_modules(adapter: Adapter, version: str | None) -> None:
+    """Notice a module that moved: its patches would wait for an import that never comes."""
+    if adapter.module not in sys.modules:
+        return
+    for name in adapter.modules:
+        parent = name.rpartition(".")[0]
+        patches = [patch for patch in adapter.patches_of(name, version) if not patch.optional]
+        # Looking for a module imports its parent: only where that has happened.
+        if patches and name not in sys.modules and parent in sys.modules and importlib.util.find_spec(name) is None:
+            raise Moved(f"{patches[0]} does not exist")
+
+
+def _named(adapter: Adapter, version: str | None) -> str:
+    name = adapter.distribution if isinstance(adapter.distribution, str) else adapter.module
+    return f"{name or adapter.module} {version}" if version else name or adapter.module
+
+
+_warned: set[str] = set()
+
+
+def _warn_once(message: str) -> None:
+    """Log, not warn: a program that turns warnings into errors must not fail because we are here."""
+    if message not in _warned:
+        _warned.add(message)
+        log.warning("%s", message)
+
+
+def _make_kernel(settings: Settings) -> Gate:
+    from aios_kernel.kernel import Kernel
+
+    return Kernel(
+        policy=settings.policy,
+        policies=settings.policies,
+        llm=settings.llm,
+        limits=settings.limits,
+        record_content=settings.record_content,
+    )
+
+
+def _start_trace(path: str | None, kernel: Any) -> Callable[[], None]:
+    """Subscribe a trace file to the kernel's events; what is returned ends it."""
+    if path is None:
+        return lambda: None
+    from aios_kernel.trace import ChromeTrace  # pyright: ignore[reportMissingImports]
+
+    trace: Any = ChromeTrace(path)
+    unsubscribe = kernel.bus.subscribe(trace)
+
+    def end() -> None:
+        unsubscribe()
+        getattr(trace, "close", lambda: None)()
+
+    return end
+
+
+# One session per process -------------------------------------------------------------------------------------------
+
+_lock = threading.RLock()
+_session: Session | None = None
+
+
+def current() -> Session | None:
+    """The session in force; None where calls are native."""
+    return None if _carried.paused.get() else _session
+
+
+def in_force() -> Session | None:
+    """The session in force, paused or not."""
+    return _session
+
+
+def enable(given: Mapping[str, Any], kernel: Gate | None) -> None:
+    """Begin a session, or change the one in force; with nothing new asked for, only look for new targets."""
+    global _session  # noqa: PLW0603 - one session per process, as there is one set of imported modules
+    if config.disabled():
+        return
+    wanted = config.gather(given)
+    with _lock:
+        old = _session
+        if old is not None:
+            if _same(old, wanted, given, kernel):
+                old.start()
+                return
+            wanted = replace(old.settings, **{key: getattr(wanted, key) for key in given})
+            kernel = kernel if kernel is not None or old.owned else old.kernel
+            disable()
+        new = Session(wanted, kernel)
+        _session = new
+        try:
+            new.start()
+        except BaseException:
+            disable()
+            raise
+
+
+def _same(old: Session, wanted: Settings, given: Mapping[str, Any], kernel: Gate | None) -> bool:
+    settings = all(getattr(old.settings, key) == getattr(wanted, key) for key in given)
+    return settings and (kernel is None or kernel is old.kernel)
+
+
+def disable() -> None:
+    """End the session, if there is one."""
+    global _session
+    with _lock:
+        old, _session = _session, None
+        if old is not None:
+            old.stop()
+
+
+def _after_fork() -> None:
+    """A lock that another thread of the parent held would stay held in the child."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.RLock()
+    if _session is not None:
+        _session.renew_locks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
