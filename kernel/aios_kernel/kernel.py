@@ -167,7 +167,7 @@ class Kernel:
             raise KernelClosed(message)
         process = self.spawn(call.agent or current_agent.get() or ROOT)
         self._check(call, process)
-        core = self.router.core_for(call) if isinstance(call, LLMCall) else None
+        core = self._core_for(call)
         queue = core.queue if core is not None and core.queue is not None else self.queue(_resource(call))
         estimate, demand = _prepared(core, call)
         now = self.clock.now()
@@ -223,6 +223,17 @@ class Kernel:
                 details=details,
             )
         )
+
+    def _core_for(self, call: Call) -> Core | None:
+        if not isinstance(call, LLMCall):
+            return None
+        try:
+            return self.router.core_for(call)
+        except SyscallError:
+            raise
+        except Exception as error:
+            message = f"no core could be chosen for {call.label!r}: {error!r}"
+            raise CoreError(message) from error
 
     # Wiring --------------------------------------------------------------------------------------------------------
 

@@ -24,10 +24,10 @@ from aios_kernel import (
     Usage,
     current_agent,
 )
+from tests.support.waiting import PATIENCE, wait_until
 
 CALL = ChatCall(model="m", messages=[{"role": "user", "content": "hi"}])
 LIMIT_ONE = {"llm:*": {"in_flight": 1}}
-PATIENCE = 20  # seconds before a test that would hang fails instead
 
 
 def llm(kernel: Kernel) -> dict[str, object]:
@@ -370,16 +370,6 @@ def test_a_syscall_is_entered_once():
     entry = kernel.syscall(CALL)
     with entry, pytest.raises(RuntimeError, match="once"):
         entry.__enter__()
-
-
-def wait_until(condition) -> None:
-    """Poll a condition that another thread brings about; fails instead of hanging."""
-    pause = threading.Event()
-    for _ in range(PATIENCE * 200):
-        if condition():
-            return
-        pause.wait(0.005)
-    pytest.fail("the condition did not come about")
 
 
 def _error_of(kernel: Kernel) -> BaseException:
