@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from aios_kernel.cores.adaptive import Attempt, Window
 from aios_kernel.cores.rates import Rate
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EndpointLimiter"]
 
-FIRST_PAUSE, MAX_PAUSE = 0.1, 30.0  # seconds between probes of an endpoint that refuses even a single call
+MIN_PAUSE, MAX_PAUSE = 0.1, 30.0  # seconds between probes of an endpoint that refuses even a single call
+SOONER = 0.8  # of the gap between two calls that were accepted, for the next one
 STALL, MAX_STALL = 60.0, 960.0  # seconds without any end after which one more call is tried on a full window
 
 
@@ -25,7 +27,7 @@ class EndpointLimiter:
     `in_flight` bounds the calls at once; `rpm` and `tpm` are requests and tokens per `window` seconds (a minute);
     None: not told. Nothing untold holds a call back until the endpoint refuses one. `rng` spreads the probes.
 
-    The run queue holds a refused call back until its Retry-After has passed. Until then no other call starts either,
+    A refused call is not sent again before its Retry-After has passed. Until then no other call starts either,
     except one that was never refused, after a call in flight has succeeded; if that one succeeds too, the refusal was
     for the number in flight, which the window has learned by then, and calls that were not refused go on.
     """
@@ -48,14 +50,17 @@ class EndpointLimiter:
         self._tokens = None if tpm is None else Rate(tpm, window)
         self._rng = rng or random.Random()
         self._attempts: dict[Task, Attempt] = {}
+        self._not_before: WeakKeyDictionary[Task, float] = WeakKeyDictionary()
         self._closed_until = self._opened = self._quiet_since = float("-inf")
         self._proved = False  # a call has succeeded since the endpoint was closed
-        self._pause = FIRST_PAUSE
+        self._accepted: float | None = None  # when a call last succeeded
+        self._gap: float | None = 0.0  # between the last two of those; None while pauses look for it
         self._stall = STALL
         self._waits_for = ""
         self._checks = (
+            ("its Retry-After", self._own),
             ("in-flight limit", self._told),
-            ("Retry-After", self._closed),
+            ("the endpoint's Retry-After", self._closed),
             ("learned in-flight limit", self._learned),
             ("rpm", self._rpm),
             ("tpm", self._tpm),
@@ -91,6 +96,7 @@ class EndpointLimiter:
         self._quiet_since = now
         self._settle(attempt, outcome, now)
         if outcome.pushed_back:
+            self._not_before[task] = now + (outcome.retry_after or 0.0)
             self._refused(attempt, outcome.retry_after, running, now)
         elif outcome.error is None:
             self._succeeded(attempt, running, now)
@@ -110,6 +116,9 @@ class EndpointLimiter:
         }
 
     # Why a call waits
+
+    def _own(self, task: Task, running: int, now: float) -> float:
+        return self._not_before.get(task, now) - now if task.attempts else NOW
 
     def _told(self, task: Task, running: int, now: float) -> float:
         return WHEN_RELEASED if self.in_flight is not None and running >= self.in_flight else NOW
@@ -150,19 +159,25 @@ class EndpointLimiter:
         elif self._ran_dry(now):
             self._close(retry_after or 0.0, now)
         elif self.window.refused(attempt, running) and attempt.started >= self._opened:
-            self._close(self._pause_for(attempt) if retry_after is None else retry_after, now)
+            self._close(self._pause_for(attempt, now) if retry_after is None else retry_after, now)
 
     def _ran_dry(self, now: float) -> bool:
         """Whether a told rate explains the refusal: our count ran ahead of the endpoint's, and follows it now."""
         dry = [rate.refused(now) for rate in (self._requests, self._tokens) if rate is not None]
         return any(dry)
 
-    def _pause_for(self, attempt: Attempt) -> float:
-        """Seconds to wait for no known time: none if others are in flight, longer each time if it was alone."""
+    def _pause_for(self, attempt: Attempt, now: float) -> float:
+        """Seconds to wait for a time the endpoint did not tell: none if others are in flight.
+
+        A call refused though it was alone waits about as long as the last one did, then ever longer: by half of the
+        time since one was accepted.
+        """
         if attempt.level > 1 or self._attempts:
             return 0.0
-        pause, self._pause = self._pause, min(2 * self._pause, MAX_PAUSE)
-        return pause * self._rng.uniform(0.75, 1.25)
+        accepted = self._accepted = attempt.started if self._accepted is None else self._accepted
+        gap, self._gap = self._gap, None
+        pause = (now - accepted) / 2 if gap is None else accepted + SOONER * gap - now
+        return min(max(pause, MIN_PAUSE), MAX_PAUSE) * self._rng.uniform(0.9, 1.1)
 
     def _close(self, seconds: float, now: float) -> None:
         if seconds > 0:
@@ -171,7 +186,8 @@ class EndpointLimiter:
 
     def _succeeded(self, attempt: Attempt, running: int, now: float) -> None:
         self.window.succeeded(attempt, running)
-        self._pause = max(FIRST_PAUSE, self._pause / 2)
+        self._gap = now - self._accepted if self._gap is None and self._accepted is not None else 0.0
+        self._accepted = now
         self._stall = STALL
         self._proved = True
         if attempt.early and now < self._closed_until:
