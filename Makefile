@@ -8,7 +8,7 @@ test:
 lint:
 	ruff check . && ruff format --check .
 types:
-	pyright
+	pyright && pyright -p tests
 contracts:
 	lint-imports
 envs:
