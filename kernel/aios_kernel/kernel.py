@@ -12,7 +12,7 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aios_kernel.abi import Agent, Call, LLMCall, ToolCall
+from aios_kernel.abi import Agent, Call, LLMCall, Reply, ToolCall
 from aios_kernel.clock import Clock, SystemClock
 from aios_kernel.cores.endpoint import EndpointCore
 from aios_kernel.errors import AccessDenied, ConfigError, CoreError, KernelClosed, SyscallError, UnknownName
@@ -21,7 +21,7 @@ from aios_kernel.grants import EmbeddedGrant, EmbeddedSyscall
 from aios_kernel.identity import current_agent, open_tasks
 from aios_kernel.process import ROOT, Process, ProcessTable
 from aios_kernel.router import Router
-from aios_kernel.scheduling import FixedLimiter, Limiter, Policy, RunQueue, State, Task
+from aios_kernel.scheduling import FixedLimiter, Limiter, Outcome, Policy, RunQueue, State, Task
 from aios_kernel.scheduling.policies.classes import Classes
 from aios_kernel.scheduling.registry import policy as make_policy
 from aios_kernel.serial import Serial
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Kernel", "KernelStatus"]
 
 LIMITS = {"in_flight", "rpm", "tpm"}
-Check = "Callable[[Call, Process], None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,8 @@ class Kernel:
     `policy` orders every resource, `policies` maps resource patterns ("llm:*", "tool:search") to others. `llm` says
     which cores serve which models (see `Router`). `limits` maps resource patterns to {"in_flight", "rpm", "tpm"}.
     `max_waiting` bounds each run queue. `checks` are called with each call and its process and raise `AccessDenied`
-    to refuse it; one that raises anything else refuses too. With `record_content`, events carry what was asked.
+    to refuse it; one that raises anything else refuses too. With `record_content`, "submit" events carry the call and
+    "finish" events the reply of a served one.
     Raises `ConfigError` for what does not exist. Thread-safe; `close()` wakes every waiter.
     """
 
@@ -183,6 +183,7 @@ class Kernel:
             ancestors=tuple(t for t in open_tasks.get() if t.state is State.RUNNING and t.resource == queue.name),
             loop_id=_loop_id(),
             resource=queue.name,
+            content=call if self.record_content else None,
         )
         if process.agent.policy is not None and not isinstance(queue.policy, Classes):
             queue.use(Classes(queue.policy))
@@ -193,9 +194,12 @@ class Kernel:
         job, core, task = grant.job, grant.core, grant.task
         if job is None or core is None or (queue := core.queue) is None:
             return
-        job.watch(
-            lambda: self.emit(queue, "first_token", task, {}), lambda outcome, _reply: queue.release(task, outcome)
-        )
+
+        def ended(outcome: Outcome, reply: Reply | None) -> None:
+            task.content = reply if self.record_content else None
+            queue.release(task, outcome)
+
+        job.watch(lambda: self.emit(queue, "first_token", task, {}), ended)
         try:
             core.start(job)
         except Exception as error:  # noqa: BLE001 - a core may be anybody's; failures are replies
@@ -221,6 +225,7 @@ class Kernel:
                 label=task.label,
                 resource=queue.name,
                 details=details,
+                content=task.content if name in {"submit", "finish"} else None,
             )
         )
 

@@ -66,15 +66,21 @@ async def test_streams_give_the_text_piece_by_piece_and_end_with_usage():
     assert deltas[-1].usage is not None
 
 
+def fail_while_reading(kernel: Kernel) -> None:
+    """Raise in the middle of a stream."""
+    with kernel.syscall(STREAM) as grant:
+        for _ in grant.deltas():
+            raise ValueError("enough")
+
+
 @pytest.mark.parametrize("way", ["close", "exception", "drop"])
 def test_a_stream_left_early_stops_the_core_and_frees_the_slot(way: str):
     """Closing, failing inside and dropping a half-read stream each cancel the job."""
     core = Endless()
     kernel = Kernel(llm=core)
     if way == "exception":
-        with pytest.raises(ValueError, match="enough"), kernel.syscall(STREAM) as grant:
-            for _ in grant.deltas():
-                raise ValueError("enough")
+        with pytest.raises(ValueError, match="enough"):
+            fail_while_reading(kernel)
     else:
         with kernel.syscall(STREAM) as grant:
             deltas = grant.keep().deltas()
@@ -319,3 +325,17 @@ def test_a_timeout_is_counted_from_submission_on_the_injected_clock():
     with kernel.syscall(ChatCall(timeout=1.0)):
         clock.advance(5.0)
     assert clock.next_timer() is None
+
+
+def test_content_is_recorded_only_by_choice():
+    """Events carry the call and the reply with record_content, and nothing of them without."""
+    events: dict[bool, list[object]] = {}
+    for choice in (False, True):
+        kernel = Kernel(llm=ScriptedCore(lambda call: "the answer"), record_content=choice)
+        seen = events[choice] = []
+        kernel.bus.subscribe(lambda event, seen=seen: seen.append(event.content))
+        with kernel.syscall(ChatCall(messages=[{"role": "user", "content": "the question"}])) as grant:
+            grant.reply()
+    assert set(events[False]) == {None}
+    assert "the question" in str(events[True])
+    assert "the answer" in str(events[True])

@@ -2,13 +2,13 @@
 
 All state below is touched only from functions that run on the kernel's `Serial`, one at a time and idempotent; the
 public methods only post. So no caller ever waits for a lock, and a finaliser may give a grant back at any moment.
+After an interrupt every waiter is still woken and every counter right; an event may be told twice or not at all.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from aios_kernel.errors import CoreError, DeadlineExceeded, PolicyError, QueueFull
@@ -28,6 +28,7 @@ __all__ = ["RunQueue"]
 
 log = logging.getLogger(__name__)
 MAX_SLEEP = 3600.0  # a limiter that asks for more is asked again after this
+LONELY_SLEEP = 60.0  # the same, while nothing runs whose end would be a reason to ask again
 
 
 def _ending(outcome: Outcome) -> EventName:
@@ -52,7 +53,7 @@ class RunQueue:
     by the queue from `submit` until it is DONE; its `notify` is called exactly when it is granted or has failed.
     """
 
-    def __init__(  # noqa: PLR0913 - the kernel wires these once
+    def __init__(
         self,
         name: str,
         policy: Policy,
@@ -68,9 +69,12 @@ class RunQueue:
         self.max_waiting = max_waiting
         self.granted = self.succeeded = self.pushed_back = self.overcommitted = 0
         self._tree = RankTree(policy)
+        self._parked: dict[Task, None] = {}  # waiting, but not to be started before a time the endpoint named
         self._running: dict[Task, None] = {}
-        self._granting: Task | None = None
-        self._loops: Counter[int] = Counter()
+        self._owed: Task | None = None  # granted or failed, and not told yet
+        self._reserved = False  # whether the limiter knows of the grant in `_owed`
+        self._loops: dict[int, int] = {}  # open tasks of each event loop
+        self._nested: dict[Task, None] = {}  # waiting tasks that may borrow a slot
         self._serial, self._clock, self._emit = serial, clock, emit
         self._timer: Timer | None = None
         self._closed: BaseException | None = None
@@ -79,39 +83,43 @@ class RunQueue:
 
     def submit(self, task: Task) -> None:
         """Queue the task, or grant it at once; either way its `notify` tells."""
-        self._serial.post(self._submit, task)
+        self._post(self._submit, task)
 
     def cancel(self, task: Task, error: BaseException | None = None) -> None:
         """Take a waiting task out, or end a running one, without waking anybody."""
-        self._serial.post(self._cancel, task, error)
+        self._post(self._cancel, task, error)
 
     def release(self, task: Task, outcome: Outcome) -> None:
         """Give the grant back; a second release of the same task does nothing."""
-        self._serial.post(self._release, task, outcome)
+        self._post(self._release, task, outcome)
 
     def push_back(self, task: Task, outcome: Outcome) -> None:
         """End a refused attempt and queue the task again at its old place; `notify` tells when its turn comes."""
-        self._serial.post(self._push_back, task, outcome)
+        self._post(self._push_back, task, outcome, task.attempts)
 
     def charge(self, task: Task, cost: float) -> None:
         """Charge a running task for service, as a core that meters by itself does."""
-        self._serial.post(self._charge, task, cost)
+        self._post(self._meter, task, [cost])
 
     def poke(self) -> None:
         """Look again whether the next task may start, after a limit changed."""
-        self._serial.post(self._pump)
+        self._post(self._pump)
 
     def order(self, tasks: Iterable[Task], reply: Callable[[list[Task]], None]) -> None:
         """Pass the tasks, smallest rank first, to `reply`, in some thread; by arrival if the policy raises."""
-        self._serial.post(self._order, list(tasks), reply)
+        self._post(self._order, list(tasks), reply)
 
     def use(self, policy: Policy) -> None:
-        """Put another policy in charge; waiting tasks move over, running ones keep their grants."""
-        self._serial.post(self._use, policy)
+        """Put another policy in charge; waiting tasks move over, running ones keep their grants.
+
+        The new policy is charged what the open tasks have been charged so far, so that what comes back at their end
+        is not credited to them.
+        """
+        self._post(self._use, policy)
 
     def close(self, error: BaseException) -> None:
         """Fail every waiting task, and every later one, with `error`; running ones may still be released."""
-        self._serial.post(self._close, error)
+        self._post(self._close, error)
 
     # Observation: counts only, right at the moment they are read ----------------------------------------------------
 
@@ -123,7 +131,7 @@ class RunQueue:
     @property
     def waiting(self) -> int:
         """Tasks that wait."""
-        return len(self._tree)
+        return len(self._tree) + len(self._parked)
 
     @property
     def running(self) -> int:
@@ -132,7 +140,7 @@ class RunQueue:
 
     def tasks(self) -> list[Task]:
         """Tasks that wait, in no order."""
-        return list(self._tree)
+        return [*self._tree, *self._parked]
 
     def status(self) -> dict[str, Any]:
         """Describe the queue, for people."""
@@ -148,156 +156,229 @@ class RunQueue:
         }
 
     # On the serial -------------------------------------------------------------------------------------------------
+    #
+    # An interrupt can come wherever a function is called, and then the message runs again. So each change of state is
+    # a block of plain assignments with no call in between; what it leads to is done after it, and can be done twice.
+
+    def _post(self, handler: Callable[..., None], *args: Any) -> None:
+        self._serial.post(self._handle, handler, args)
+
+    def _handle(self, handler: Callable[..., None], args: tuple[Any, ...]) -> None:
+        if self._owed is not None:  # an interrupt hit between a change of state and its notice
+            self._answer(self._owed)
+        handler(*args)
 
     def _submit(self, task: Task) -> None:
         if task.state is State.NEW:
             if self._closed is not None:
                 return self._fail(task, self._closed)
-            if self.max_waiting is not None and len(self._tree) >= self.max_waiting:
-                return self._fail(task, self._full())
-            if not self._enqueue(task, first_time=True):
+            if not self._enter(task):
                 return None
-            if task.deadline is not None:
-                task.timer = self._clock.call_at(task.deadline, lambda: self._serial.post(self._expire, task))
+        if task.state is State.WAITING and task.deadline is not None and task.timer is None:
+            self._arm(task, task.deadline)
         self._pump()
-        if task.state is State.WAITING:
-            self._lend(task)
+        if task.state is State.WAITING and self.max_waiting is not None and len(self._tree) > self.max_waiting:
+            self._fail(task, self._full())
         return None
 
-    def _enqueue(self, task: Task, *, first_time: bool) -> bool:
-        """Put the task in the tree; whatever the policy raises becomes the task's failure."""
+    def _enter(self, task: Task) -> bool:
         now = self._clock.now()
-        try:
-            if first_time:
-                self.policy.enter(task, now)
-            self._tree.add(task, now)
-        except Exception as error:  # noqa: BLE001 - a policy may be anybody's
-            self._fail(task, self._policy_error("rank", error))
+        failure = self._place(task, self._tree, now, new=True)
+        if failure is not None:
+            self._fail(task, failure)
             return False
+        loops = self._loops.get(task.loop_id, 0) + 1
         task.state = State.WAITING
-        if first_time:
-            task.process.waiting += 1
-            task.process.last_seen = now
-            for ancestor in task.ancestors:
-                ancestor.descendants.append(task)
-            if task.loop_id:
-                self._loops[task.loop_id] += 1
-            self._emit("submit", task, {})
+        task.process.waiting += 1
+        task.process.last_seen = now
+        if task.loop_id:
+            self._loops[task.loop_id] = loops
+        self._tell("submit", task, {})
         return True
 
+    def _place(self, task: Task, tree: RankTree, now: float, *, new: bool = False) -> PolicyError | None:
+        """Put the task in the tree; return what its policy raised, which is to be the task's failure."""
+        where = "enter" if new else "path or rank"
+        try:
+            if new:
+                tree.policy.enter(task, now)
+                where = "path or rank"
+            tree.add(task, now)
+            if task.ancestors or task.blocks_loop:
+                self._nested[task] = None
+        except Exception as error:  # noqa: BLE001 - a policy may be anybody's
+            return self._policy_error(where, error, tree.policy)
+        return None
+
+    def _arm(self, task: Task, deadline: float) -> None:
+        task.timer = self._clock.call_at(deadline, lambda: self._post(self._expire, task))
+
     def _pump(self) -> None:
-        if self._granting is not None:  # an interrupt hit between the grant and its notice
-            self._notify(self._granting)
-        while (task := self._tree.first()) is not None:
+        while (task := self._tree.first(self._clock.now())) is not None:
             try:
-                delay = self.limiter.delay(task, len(self._running), self._clock.now())
+                delay = self._delay(task)
             except Exception as error:  # noqa: BLE001 - a limiter may be anybody's
                 self._fail(task, self._core_error("limiter.delay", error))
                 continue
             if delay > NOW:
-                return self._sleep(delay)
+                self._sleep(delay)
+                break
             self._grant(task)
-        return None
+        self._lend()
+
+    def _delay(self, task: Task) -> float:
+        return float(self.limiter.delay(task, len(self._running), self._clock.now()))
 
     def _sleep(self, delay: float) -> None:
         """Have the queue looked at again after `delay`; without a time, a release will do it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if delay == WHEN_RELEASED and not self._running:  # nobody is left to release anything
+            delay = LONELY_SLEEP
         if math.isfinite(delay):
             when = self._clock.now() + min(delay, MAX_SLEEP)
             self._timer = self._clock.call_at(when, self.poke)
 
     def _grant(self, task: Task, lender: Task | None = None) -> None:
         now = self._clock.now()
-        self._granting = task
-        self._running[task] = None
-        task.state = State.RUNNING
-        self._tree.discard(task)
+        process = task.process
         waited = now - max(task.arrived, task.granted)
-        first_time = task.attempts == 0
-        task.attempts += 1
+        syscalls = process.syscalls.get(task.kind, 0) + 1
+        # From here on no call, up to the end of the block.
+        self._running[task] = None
+        self._owed, self._reserved = task, False
+        task.state = State.RUNNING
         task.granted = now
         task.mark = self.succeeded
         task.waited += waited
-        task.process.waited += waited
-        task.process.waiting -= 1
-        task.process.running += 1
-        self._drop_timer(task)
+        task.attempts += 1
+        process.waited += waited
+        process.waiting -= 1
+        process.running += 1
+        if task.attempts == 1:
+            self.granted += 1
+            process.syscalls[task.kind] = syscalls
         if lender is not None:
             task.lender, lender.borrower = lender, task
-        if first_time:
-            self.granted += 1
-            task.process.syscalls[task.kind] = task.process.syscalls.get(task.kind, 0) + 1
-        self._contain("limiter.started", self.limiter.started, task, now)
-        self._charge(task, task.estimate - task.charged)
-        details = {"overcommit": True} if lender is not None else {}
-        self._emit("grant" if first_time else "resume", task, details)
-        self._notify(task)
+        self._answer(task)
 
-    def _notify(self, task: Task) -> None:
-        """Wake the waiter; where none is left (its loop is closed), give the grant back for it."""
+    def _answer(self, task: Task) -> None:
+        """Finish a grant or a failure: reserve, charge, tell, and wake the waiter."""
+        self._tree.discard(task)
+        self._drop_timer(task)
+        if task.state is State.RUNNING:
+            if not self._reserved:
+                self._reserved = True
+                self._contain("limiter.started", self.limiter.started, task, task.granted)
+            self._charge(task, max(0.0, task.estimate - task.charged))
+            details = {"overcommit": True} if task.lender is not None else {}
+            self._tell("grant" if task.attempts == 1 else "resume", task, details)
+        else:
+            self._forget(task)
+            self._tell("fail", task, {"error": task.error})
+        self._wake(task)
+        self._owed = None
+
+    def _wake(self, task: Task) -> None:
+        """Notify the waiter; where none is left (its loop is closed), give the grant back for it."""
+        failure: BaseException | None = None
         woken = False
         try:
             woken = task.notify is not None and task.notify()
         except Exception as error:  # noqa: BLE001 - contained: the grant is given back
-            self._report("notify", error)
-        self._granting = None
+            failure = self._core_error("notify", error)
         if not woken and task.state is State.RUNNING:
-            self._serial.post(self._release, task, Outcome())
+            self._post(self._unclaimed, task, failure, task.attempts)
+
+    def _unclaimed(self, task: Task, failure: BaseException | None, attempt: int) -> None:
+        if task.state is State.RUNNING and task.attempts == attempt:
+            self._charge(task, -task.charged)  # it was not served
+            self._release(task, Outcome(error=failure or GeneratorExit("nobody was there to be woken")))
+            if failure is not None and task.notify is not None:
+                self._contain("notify", task.notify)  # its waiter may sleep still
 
     def _release(self, task: Task, outcome: Outcome) -> None:
         if task in self._running:
             self._end_attempt(task, outcome)
+        if task.state is State.RUNNING:
             self._settle(task, outcome)
-            self._done(task, outcome.error)
-            self._emit(_ending(outcome), task, _details(outcome))
+        if task.state is State.DONE:
+            self._forget(task)
         self._pump()
 
-    def _push_back(self, task: Task, outcome: Outcome) -> None:
-        if task.state is State.RUNNING and task in self._running:
-            self._end_attempt(task, outcome)
-            self.pushed_back += 1
-            self._emit("push_back", task, {"status": outcome.status, "retry_after": outcome.retry_after})
-            task.process.waiting += 1
-            task.granted = self._clock.now()  # waiting is counted from here on
-            if self._closed is not None:
-                self._fail(task, self._closed)
-            else:
-                self._enqueue(task, first_time=False)
+    def _push_back(self, task: Task, outcome: Outcome, attempt: int) -> None:
+        if task in self._running and task.attempts == attempt:
+            self._end_attempt(task, outcome, again=True)
+            self._tell("push_back", task, {"status": outcome.status, "retry_after": outcome.retry_after})
+        if task.state is State.WAITING and task.attempts == attempt:
+            self._return(task)
         self._pump()
 
-    def _end_attempt(self, task: Task, outcome: Outcome) -> None:
+    def _return(self, task: Task) -> None:
+        """Put a task that was pushed back into the queue, at its old place and with its old deadline."""
+        if self._closed is not None:
+            return self._fail(task, self._closed)
+        failure = self._place(task, self._tree, self._clock.now())
+        if failure is not None:
+            return self._fail(task, failure)
+        if task.deadline is not None and task.timer is None:
+            self._arm(task, task.deadline)
+        return None
+
+    def _end_attempt(self, task: Task, outcome: Outcome, *, again: bool = False) -> None:
+        """Take the task out of the running ones."""
         now = self._clock.now()
-        self._running.pop(task, None)
-        task.process.running -= 1
-        task.process.ran += now - task.granted
+        process = task.process
+        # From here on no call, up to the end of the block.
+        del self._running[task]
+        process.running -= 1
+        process.ran += now - task.granted
+        if again:
+            task.state = State.WAITING
+            task.granted = now  # waiting is counted from here on
+            process.waiting += 1
+            self.pushed_back += 1
+        lender, task.lender = task.lender, None
+        if lender is not None:
+            lender.borrower = None
         self._contain("limiter.ended", self.limiter.ended, task, outcome, len(self._running), now)
-        if (lender := task.lender) is not None:
-            task.lender = lender.borrower = None
-            for heir in [t for t in lender.descendants if t.state is State.WAITING]:
-                self._lend(heir)
 
     def _settle(self, task: Task, outcome: Outcome) -> None:
-        """Charge the difference between what was reserved and what was used."""
+        """Charge the difference between what was reserved and what was used; the task is DONE."""
+        process = task.process
+        usage = process.usage
         if outcome.usage is not None:
-            task.process.usage += outcome.usage
+            usage += outcome.usage
             if outcome.usage.total_tokens:
                 self._charge(task, outcome.usage.total_tokens - task.charged)
-        if isinstance(outcome.error, Exception):
-            task.process.failed += 1
-        elif outcome.error is None:
+        # From here on no call, up to the end of the block.
+        process.usage = usage
+        task.error = task.error or outcome.error
+        if outcome.error is None:
             self.succeeded += 1
+        elif isinstance(outcome.error, Exception):
+            process.failed += 1
+        task.state = State.DONE
+        self._tell(_ending(outcome), task, _details(outcome))
+
+    def _meter(self, task: Task, costs: list[float]) -> None:
+        while costs:  # taken out before it is charged: a message that runs again charges nothing twice
+            cost = costs.pop()
+            if task in self._running:
+                self._charge(task, cost)
 
     def _cancel(self, task: Task, error: BaseException | None) -> None:
         task.notify = None
-        if task in self._running:
+        if task.state is State.RUNNING:
             self._release(task, Outcome(error=error))
-        elif task.state is not State.DONE:
-            self._leave_queue(task)
-            self._done(task, error)
-            self._emit("cancel", task, {})
-            self._pump()
+            return
+        if task.state is not State.DONE:
+            self._retire(task, error)
+            self._tell("cancel", task, {})
+        self._tree.discard(task)
+        self._forget(task)
+        self._pump()
 
     def _expire(self, task: Task) -> None:
         if task.state is State.WAITING:
@@ -310,34 +391,41 @@ class RunQueue:
             self._pump()
 
     def _fail(self, task: Task, error: BaseException) -> None:
-        """Answer a task that never ran with an error, and wake it."""
-        self._leave_queue(task)
-        task.process.failed += 1
-        self._done(task, error)
-        self._emit("fail", task, {"error": error})
-        try:
-            if task.notify is not None:
-                task.notify()
-        except Exception as failure:  # noqa: BLE001 - nobody is there to be told
-            self._report("notify", failure)
+        """Answer a task that does not run with an error, and wake its waiter."""
+        self._retire(task, error, owed=True)
+        self._answer(task)
 
-    def _leave_queue(self, task: Task) -> None:
-        self._tree.discard(task)
-        if task.state is State.WAITING:
-            task.process.waiting -= 1
-            task.process.waited += self._clock.now() - max(task.arrived, task.granted)
-
-    def _done(self, task: Task, error: BaseException | None) -> None:
-        if task.loop_id and task.state is not State.NEW:
-            self._loops[task.loop_id] -= 1
-            if not self._loops[task.loop_id]:
-                del self._loops[task.loop_id]
-        task.error = task.error or error
+    def _retire(self, task: Task, error: BaseException | None, *, owed: bool = False) -> None:
+        """Make a task that does not run DONE."""
+        process = task.process
+        waits = task.state is State.WAITING
+        waited = self._clock.now() - max(task.arrived, task.granted)
+        if task.charged:
+            self._charge(task, -task.charged)  # it was pushed back, so not served
+        # From here on no call, up to the end of the block.
         task.state = State.DONE
+        task.error = task.error or error
+        if waits:
+            process.waiting -= 1
+            process.waited += waited
+            task.waited += waited
+        else:
+            task.loop_id = 0  # it was never counted
+        if owed:
+            process.failed += 1
+            self._owed = task
+
+    def _forget(self, task: Task) -> None:
+        """Undo what an open task has left with others; does nothing the second time."""
         self._drop_timer(task)
-        for ancestor in task.ancestors:
-            if task in ancestor.descendants:
-                ancestor.descendants.remove(task)
+        loop = task.loop_id
+        if loop and loop in self._loops:
+            left = self._loops[loop] - 1
+            task.loop_id = 0
+            if left > 0:
+                self._loops[loop] = left
+            else:
+                del self._loops[loop]
         task.ancestors = ()
 
     def _drop_timer(self, task: Task) -> None:
@@ -345,21 +433,28 @@ class RunQueue:
             task.timer.cancel()
             task.timer = None
 
-    def _lend(self, task: Task) -> None:
-        """Grant a task that waits for a slot which only its own caller could give back.
+    def _lend(self) -> None:
+        """Grant tasks that wait for a slot which only their own caller could give back.
 
         A call made inside an open call of the same resource (a half-read stream) borrows that one's slot, one call at
         a time. A synchronous call made on an event loop's thread must not wait for calls of that loop: it stops them.
         """
-        if getattr(self.limiter, "lendable", True) is False or task.state is not State.WAITING:
-            return
-        delay = self.limiter.delay(task, len(self._running), self._clock.now())
-        if delay != WHEN_RELEASED:
-            return
-        lender = next((t for t in task.ancestors if t in self._running and t.borrower is None), None)
-        if lender is not None or (task.blocks_loop and self._loops[task.loop_id] > 1):
-            self.overcommitted += 1
-            self._grant(task, lender)
+        for task in list(self._nested):
+            if task.state is not State.WAITING:
+                del self._nested[task]
+                continue
+            lender = next((t for t in task.ancestors if t in self._running and t.borrower is None), None)
+            stops_others = task.blocks_loop and self._loops[task.loop_id] > 1
+            if (lender is not None or stops_others) and self._lendable(task):
+                self.overcommitted += 1
+                self._grant(task, lender)
+
+    def _lendable(self, task: Task) -> bool:
+        try:
+            return getattr(self.limiter, "lendable", True) is not False and self._delay(task) == WHEN_RELEASED
+        except Exception as error:  # noqa: BLE001 - a limiter may be anybody's; the task goes on waiting in line
+            self._report("limiter.delay", error)
+            return False
 
     def _charge(self, task: Task, cost: float) -> None:
         if not cost:
@@ -378,25 +473,34 @@ class RunQueue:
         reply(tasks)
 
     def _use(self, policy: Policy) -> None:
-        waiting = sorted(self._tree, key=lambda task: task.seq)
-        if policy is self._tree.policy:
-            return
-        self._tree = RankTree(policy)
-        for task in waiting:
-            self._contain("policy.enter", policy.enter, task, self._clock.now())
-            self._enqueue(task, first_time=False)
+        if policy is not self._tree.policy:
+            self._tree = self._moved_to(policy)
         self._pump()
+
+    def _moved_to(self, policy: Policy) -> RankTree:
+        """Rank every waiting task anew, in a tree that takes over once it is complete."""
+        tree, now = RankTree(policy), self._clock.now()
+        waiting = sorted(self._tree, key=lambda task: task.seq)
+        for task in [*self._running, *waiting]:
+            if task.charged:
+                self._contain("policy.charge", policy.charge, task, task.charged)
+        for task in waiting:
+            failure = self._place(task, tree, now, new=True)
+            if failure is not None:
+                self._fail(task, failure)
+        return tree
 
     def _close(self, error: BaseException) -> None:
         self._closed = error
         if self._timer is not None:
             self._timer.cancel()
-        for task in list(self._tree):
-            self._fail(task, error)
+        for task in self._tree:
+            if task.state is State.WAITING:
+                self._fail(task, error)
 
     # Failures are replies ------------------------------------------------------------------------------------------
 
-    def _contain(self, where: str, function: Callable[..., None], *args: Any) -> None:
+    def _contain(self, where: str, function: Callable[..., object], *args: Any) -> None:
         try:
             function(*args)
         except Exception as error:  # noqa: BLE001 - reported; the call's result stands
@@ -404,11 +508,17 @@ class RunQueue:
 
     def _report(self, where: str, error: BaseException) -> None:
         log.error("%s of resource %s raised and was contained", where, self.name, exc_info=error)
-        self._emit("error", None, {"where": where, "resource": self.name, "error": error})
+        self._tell("error", None, {"where": where, "resource": self.name, "error": error})
 
-    def _policy_error(self, where: str, error: Exception) -> PolicyError:
+    def _tell(self, name: EventName, task: Task | None, details: dict[str, Any]) -> None:
+        try:
+            self._emit(name, task, details)
+        except Exception:
+            log.exception("the event %r of resource %s could not be emitted", name, self.name)
+
+    def _policy_error(self, where: str, error: Exception, policy: Policy) -> PolicyError:
         self._report(f"policy.{where}", error)
-        name = self.policy.name or type(self.policy).__name__
+        name = policy.name or type(policy).__name__
         failure = PolicyError(
             f"policy {name!r} of resource {self.name} raised {error!r} in {where}; mend the policy or choose another, "
             f"for example policy='fifo'"

@@ -25,8 +25,13 @@ class State(Enum):
     DONE = "done"
 
 
+class _WeaklyReferable:
+    # Python 3.10 has no dataclass(weakref_slot=True); policies remember who waits without keeping it alive.
+    __slots__ = ("__weakref__",)
+
+
 @dataclass(slots=True, eq=False)
-class Task:
+class Task(_WeaklyReferable):
     """One syscall in a run queue.
 
     `seq` is the order of arrival (kept when the task is queued again); `estimate` is the expected cost and `charged`
@@ -44,6 +49,8 @@ class Task:
     arrived: float = 0.0
     deadline: float | None = None
     demand: Any = None
+    # What was asked and answered, kept only where the kernel records content.
+    content: Any = None
     notify: Callable[[], bool] | None = None
     # The agent's settings as the call was made: a later change of group or class must not pull a waiting task about.
     agent: Agent = field(init=False)
@@ -63,7 +70,6 @@ class Task:
     ancestors: tuple[Task, ...] = ()
     borrower: Task | None = None
     lender: Task | None = None
-    descendants: list[Task] = field(default_factory=list["Task"])
     # Kept by the rank tree: the path of keys above the task, and the version of its one live heap entry.
     path: tuple[Hashable, ...] = ()
     version: int = 0
