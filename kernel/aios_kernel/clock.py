@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Clock", "MockClock", "SystemClock", "Timer"]
 
 log = logging.getLogger(__name__)
+SWEEP_AT = 1024  # fewer timers are never worth a sweep
 
 
 class Timer:
@@ -59,6 +60,7 @@ class SystemClock:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = itertools.count()
+        self._sweep_at = SWEEP_AT
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -76,6 +78,7 @@ class SystemClock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="aios-timer", daemon=True)
                 self._thread.start()
+            self._sweep()
             heapq.heappush(self._heap, (when, next(self._count), timer))
             if self._heap[0][2] is timer:
                 self._changed.notify()
@@ -89,6 +92,13 @@ class SystemClock:
             self._changed.notify()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=1.0)
+
+    def _sweep(self) -> None:
+        """Drop cancelled timers once they may be half of all: a deadline far off outlives its call by far."""
+        if len(self._heap) >= self._sweep_at:
+            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+            heapq.heapify(self._heap)
+            self._sweep_at = max(SWEEP_AT, 2 * len(self._heap))
 
     def _run(self) -> None:
         while (timer := self._next_due()) is not None:
@@ -141,7 +151,7 @@ class MockClock:
                 when, _, timer = heapq.heappop(self._heap)
                 self._now = max(self._now, when)
             timer.fire()
-        self._now = end
+        self._now = max(self._now, end)
 
     def next_timer(self) -> float | None:
         """When the next pending timer is due, None without one."""

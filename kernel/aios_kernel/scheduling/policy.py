@@ -25,7 +25,7 @@ class Policy:
     the keys down to that level and on the accounts; it changes only when a task below it is charged or enters, never
     by the mere passing of time (aging: subtract from the arrival time instead of adding to the age). What an agent
     set for itself is read from `task.agent`, which stays as it was when the call came, not from `task.process.agent`.
-    An interrupt can make a call of `enter` come twice and one of `charge` not at all.
+    After an interrupt a call of `enter` or `charge` may have come twice or not at all.
     """
 
     name: ClassVar[str] = ""

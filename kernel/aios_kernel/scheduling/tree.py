@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 from typing import TYPE_CHECKING, Any
 
+from aios_kernel.scheduling.policy import components
 from aios_kernel.scheduling.task import State, Task
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RankTree"]
 
+log = logging.getLogger(__name__)
 COMPACT_AT = 64  # a heap with fewer entries is never worth compacting
 _versions = itertools.count(1)  # unique, so that two entries never compare their tasks
 
@@ -34,15 +37,22 @@ class _Node:
 
     def push(self, child: _Node | Task, rank: Any, order: int) -> None:
         """Put the child in, or at its new place: the entry with the child's latest version is the live one."""
-        child.version = next(_versions)
-        heapq.heappush(self.heap, (rank, order, child.version, child))
+        before, child.version = child.version, next(_versions)
+        try:
+            heapq.heappush(self.heap, (rank, order, child.version, child))
+        except BaseException:
+            # A rank that does not compare: with its entry left in, every later push and pop could fail too.
+            self.heap = [entry for entry in self.heap if entry[2] != child.version]
+            heapq.heapify(self.heap)
+            child.version = before
+            raise
 
     def push_node(self, child: _Node, rank: Any) -> None:
         """Move a level to its rank; nothing to do when it stands there already."""
         if child.version and child.rank == rank:
             return
-        child.rank = rank
         self.push(child, rank, child.first)
+        child.rank = rank
         self.compact()
 
     def top(self) -> _Node | Task | None:
@@ -54,9 +64,9 @@ class _Node:
             heapq.heappop(heap)
         return None
 
-    def compact(self, *, force: bool = False) -> None:
-        """Drop stale entries once they outnumber the live ones."""
-        if force or (len(self.heap) > COMPACT_AT and len(self.heap) > 2 * self.live):
+    def compact(self) -> None:
+        """Drop stale entries once they outnumber the live ones; an empty level holds on to nothing."""
+        if not self.live or (len(self.heap) > COMPACT_AT and len(self.heap) > 2 * self.live):
             self.heap = [entry for entry in self.heap if entry[2] == entry[3].version and _is_live(entry[3])]
             heapq.heapify(self.heap)
 
@@ -68,14 +78,16 @@ def _is_live(child: _Node | Task) -> bool:
 class RankTree:
     """Keep waiting tasks in the order of a policy; the next one is found in O(levels x log n).
 
-    Not locked: the run queue calls it one message at a time. A task is in the tree exactly while `path` was taken at
-    `add` and it has not been through `discard`; an entry whose task is no longer WAITING is stale and is skipped.
+    Not locked: the run queue calls it one message at a time. A task is in the tree from `add`, which takes its path,
+    to `discard`; an entry whose task is no longer WAITING is stale and is skipped. After an interrupt in the middle of
+    a change the levels are built anew from the tasks.
     """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._root = _Node(0)
         self._tasks: dict[Task, None] = {}
+        self._whole = True
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -83,20 +95,25 @@ class RankTree:
     def __iter__(self) -> Iterator[Task]:
         return iter(list(self._tasks))
 
+    def __contains__(self, task: Task) -> bool:
+        return task in self._tasks
+
     def add(self, task: Task, now: float) -> None:
-        """Put a WAITING task in at its rank; raises what the policy raises, leaving the tree as it was."""
-        path = self.policy.path(task)
-        ranks = self._ranks(task, path, now)
+        """Put a task in at its rank; raises what the policy raises, leaving the tree as it was."""
+        self._mend(now)
         if task in self._tasks:
             return
+        path = self.policy.path(task)
+        ranks = components(self.policy, task, path, now)
         task.path = path
+        self._whole = False
         self._tasks[task] = None
         try:
             self._insert(task, path, ranks)
-        except BaseException:
-            # Ranks that do not compare: no entry of this task may stay and fail the next one too.
-            self.discard(task, purge=True)
+        except Exception:
+            del self._tasks[task]  # how far it got in depends on what went wrong; the levels are built anew
             raise
+        self._whole = True
 
     def _insert(self, task: Task, path: tuple[Hashable, ...], ranks: tuple[Any, ...]) -> None:
         levels: list[_Node] = [self._root]
@@ -111,12 +128,18 @@ class RankTree:
             levels[depth].push_node(child, ranks[depth])
         levels[-1].push(task, ranks[-1], task.seq)
 
-    def discard(self, task: Task, *, purge: bool = False) -> None:
-        """Take a task out, if it is in; with `purge` no stale entry of its path is left behind."""
-        if task not in self._tasks:
-            return
-        del self._tasks[task]
-        task.version = 0
+    def discard(self, task: Task) -> None:
+        """Take a task out, if it is in."""
+        whole, self._whole = self._whole, False
+        known = task in self._tasks
+        if known:
+            del self._tasks[task]
+            task.version = 0
+        if known and whole:
+            self._take_out(task)
+        self._whole = whole
+
+    def _take_out(self, task: Task) -> None:
         node = self._root
         node.live -= 1
         for key in task.path:
@@ -125,22 +148,30 @@ class RankTree:
             if child.live == 0:
                 child.version = 0
                 del node.children[key]
-            node.compact(force=purge)
+            node.compact()
             node = child
-        node.compact(force=purge)
+        node.compact()
 
-    def first(self) -> Task | None:
-        """The waiting task that runs next, left in place."""
-        node: _Node | Task | None = self._root.top()
-        while isinstance(node, _Node):
-            node = node.top()
+    def first(self, now: float) -> Task | None:
+        """The waiting task that runs next, left in place; the oldest where ranks do not compare with each other."""
+        self._mend(now)
+        try:
+            node: _Node | Task | None = self._root.top()
+            while isinstance(node, _Node):
+                node = node.top()
+        except Exception:
+            log.exception("ranks of policy %r do not compare; the oldest task goes first", self.policy)
+            node = None
+        if node is None and self._tasks:
+            waiting = (task for task in self._tasks if task.state is State.WAITING)
+            return min(waiting, key=lambda task: task.seq, default=None)
         return node
 
     def refresh(self, task: Task, now: float) -> None:
         """Move what `task` is charged for, its path and itself, to where the policy ranks it now."""
-        path = task.path or self.policy.path(task)
-        if not path and task not in self._tasks:
-            return
+        self._mend(now)
+        waits = task in self._tasks
+        path = task.path if waits else self.policy.path(task)
         node = self._root
         for depth, key in enumerate(path):
             child = node.children.get(key)
@@ -149,20 +180,24 @@ class RankTree:
             # Any waiting task below gives the level's component: it depends on the keys down to here only.
             sample = _sample(child)
             if sample is not None:
-                node.push_node(child, self._ranks(sample, sample.path, now)[depth])
+                node.push_node(child, components(self.policy, sample, sample.path, now)[depth])
             node = child
-        if task in self._tasks:
-            node.push(task, self._ranks(task, path, now)[-1], task.seq)
+        if waits:
+            node.push(task, components(self.policy, task, path, now)[-1], task.seq)
             node.compact()
 
-    def _ranks(self, task: Task, path: tuple[Hashable, ...], now: float) -> tuple[Any, ...]:
-        rank = self.policy.rank(task, now)
-        if not path:
-            return (rank,)
-        if not isinstance(rank, tuple) or len(rank) != len(path) + 1:  # pyright: ignore[reportUnknownArgumentType]
-            message = f"rank must be a tuple of {len(path) + 1} (one per key of path, then the task's own), got {rank!r}"
-            raise TypeError(message)
-        return rank  # pyright: ignore[reportUnknownVariableType]
+    def _mend(self, now: float) -> None:
+        """Build the levels anew if an interrupt cut a change short."""
+        if self._whole:
+            return
+        self._root = _Node(0)
+        for task in self._tasks:
+            task.version = 0
+            try:
+                self._insert(task, task.path, components(self.policy, task, task.path, now))
+            except Exception:  # it stays among the tasks, where `first` finds it in the end
+                log.exception("policy %r cannot rank a waiting task again", self.policy)
+        self._whole = True
 
 
 def _sample(node: _Node) -> Task | None:

@@ -36,7 +36,7 @@ class RoundRobin(Policy):
     def __init__(self, quantum: float = 32.0) -> None:
         if quantum <= 0:
             raise ConfigError(f"the quantum of Round Robin is {quantum}: use a cost above 0")
-        self.quantum: float = quantum
+        self.quantum = self._quantum = quantum
         self._turns: WeakKeyDictionary[Process, _Turn] = WeakKeyDictionary()
         self._tail = 0
 
@@ -56,7 +56,7 @@ class RoundRobin(Policy):
         """Count towards the quantum; a refund shortens the present turn's cost, it brings no ended turn back."""
         turn = self._turn(task)
         turn.spent = max(0.0, turn.spent + cost)
-        if turn.spent >= self.quantum:
+        if turn.spent >= self._quantum:
             turn.place, turn.spent = self._next_place(), 0.0
 
     def _turn(self, task: Task) -> _Turn:
