@@ -43,7 +43,10 @@ def update() -> None:
 
 
 def _fresh(name: str) -> str:
-    doc = ast.get_docstring(ast.parse((ROOT / name).read_text())) or _NONE
+    try:
+        doc = ast.get_docstring(ast.parse((ROOT / name).read_text())) or _NONE
+    except SyntaxError:  # somebody is in the middle of writing it
+        doc = _NONE
     return f"- `{name}`: {' '.join(doc.split(chr(10) * 2)[0].split())}"
 
 
