@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aios_kernel.identity import current_agent, open_tasks
+
+if TYPE_CHECKING:
+    from aios_kernel.gate import Grant
 
 __all__ = [
     "CARRIED",
@@ -32,9 +35,10 @@ class Claim:
     A thread or task that outlives the call keeps its context; it must not be silenced for ever, so claims close.
     """
 
-    __slots__ = ("open",)
+    __slots__ = ("grant", "open")
 
-    def __init__(self) -> None:
+    def __init__(self, grant: Grant) -> None:
+        self.grant = grant
         self.open = True
 
 

@@ -49,6 +49,7 @@ class Session:
     def __init__(self, settings: Settings, kernel: Gate | None) -> None:
         self.settings = settings
         self.owned = kernel is None
+        self.ended = False
         self.patcher = Patcher()
         self._lock = threading.RLock()
         self._count_lock = threading.Lock()
@@ -73,6 +74,7 @@ class Session:
 
     def stop(self) -> None:
         """Restore every attribute and end the kernel, if it is ours."""
+        self.ended = True
         self._hooks.uninstall()
         self.patcher.undo()
         if self.owned:

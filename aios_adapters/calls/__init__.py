@@ -5,7 +5,7 @@ makes the framework's own call, `served` turns the kernel's answer into the fram
 the call native; from the moment a syscall is dispatched, errors are raised.
 """
 
-from aios_adapters.calls._gate import claiming, enter, inside_llm, refusals, report
+from aios_adapters.calls._gate import claiming, enter, enter_llm, inside_llm, leased_grant, refusals, report
 from aios_adapters.calls._llm import allm_call, allm_stream, llm_call, llm_stream
 from aios_adapters.calls._tools import atool_call, atool_stream, tool_call, tool_stream
 
@@ -16,7 +16,9 @@ __all__ = [
     "atool_stream",
     "claiming",
     "enter",
+    "enter_llm",
     "inside_llm",
+    "leased_grant",
     "llm_call",
     "llm_stream",
     "refusals",

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from aios_adapters import identity, session
 from aios_adapters._carried import Claim, assigned, claimed
+from aios_adapters.calls._entry import Entry
 from aios_kernel.errors import SyscallError
 
 if TYPE_CHECKING:
-    from aios_kernel.abi import Call, Usage
-    from aios_kernel.gate import Grant, Syscall
+    from aios_kernel.abi import Call, LLMCall, Usage
+    from aios_kernel.gate import Grant
 
-__all__ = ["ReadUsage", "Refused", "claiming", "enter", "inside_llm", "refusals", "report"]
+__all__ = ["ReadUsage", "Refused", "claiming", "enter", "enter_llm", "inside_llm", "leased_grant", "refusals", "report"]
 
 log = logging.getLogger("aios_adapters")
 Refused = Callable[[SyscallError], BaseException]
@@ -29,7 +30,7 @@ def inside_llm() -> bool:
     return claim is not None and claim.open
 
 
-def enter(adapter: str, build: Callable[[], Call | None]) -> Syscall | None:
+def enter(adapter: str, build: Callable[[], Call | None]) -> Entry | None:
     """Prepare the syscall of one call; None where the call is native: not enabled, paused, or not translatable."""
     now = session.current()
     if now is None:
@@ -44,13 +45,24 @@ def enter(adapter: str, build: Callable[[], Call | None]) -> Syscall | None:
     if call is None:
         return None
     now.called(adapter)
-    return now.kernel.syscall(call)
+    return Entry(now, now.kernel.syscall(call))
+
+
+def enter_llm(adapter: str, build: Callable[[], LLMCall | None]) -> Entry | None:
+    """Prepare the syscall of a call to a language model; None also inside another one, which this is then a part of."""
+    return None if inside_llm() else enter(adapter, build)
+
+
+def leased_grant() -> Grant | None:
+    """The grant of the LLM syscall this context is inside of."""
+    claim = claimed.get()
+    return claim.grant if claim is not None and claim.open else None
 
 
 @contextlib.contextmanager
-def claiming() -> Generator[Claim, None, None]:
+def claiming(grant: Grant) -> Generator[Claim, None, None]:
     """Mark this context as inside an LLM syscall."""
-    claim = Claim()
+    claim = Claim(grant)
     try:
         with assigned(claimed, claim):
             yield claim

@@ -6,20 +6,16 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from typing import TYPE_CHECKING, TypeVar
 
 from aios_adapters._carried import Claim, assigned, claimed
-from aios_adapters.calls._gate import ReadUsage, Refused, claiming, enter, inside_llm, refusals, report
+from aios_adapters.calls._gate import ReadUsage, Refused, claiming, enter_llm, refusals, report
 from aios_adapters.calls._steps import astepped, closing, left_early, stepped
 
 if TYPE_CHECKING:
     from aios_kernel.abi import Delta, LLMCall, Reply
-    from aios_kernel.gate import Grant, Syscall
+    from aios_kernel.gate import Grant
 
 __all__ = ["allm_call", "allm_stream", "llm_call", "llm_stream"]
 
 T = TypeVar("T")
-
-
-def _enter_llm(adapter: str, build: Callable[[], LLMCall | None]) -> Syscall | None:
-    return None if inside_llm() else enter(adapter, build)
 
 
 def llm_call(
@@ -32,13 +28,13 @@ def llm_call(
     refused: Refused | None = None,
 ) -> T:
     """Make one call to a language model through the gate."""
-    syscall = _enter_llm(adapter, build)
+    syscall = enter_llm(adapter, build)
     if syscall is None:
         return native()
     with refusals(refused), syscall as grant:
         if not grant.lease:
             return served(grant.reply())
-        with claiming():
+        with claiming(grant):
             result = native()
         report(grant, usage, result)
         return result
@@ -54,14 +50,14 @@ async def allm_call(
     refused: Refused | None = None,
 ) -> T:
     """Make one call to a language model through the gate, in the caller's event loop."""
-    syscall = _enter_llm(adapter, build)
+    syscall = enter_llm(adapter, build)
     if syscall is None:
         return await native()
     with refusals(refused):
         async with syscall as grant:
             if not grant.lease:
                 return served(await grant.areply())
-            with claiming():
+            with claiming(grant):
                 result = await native()
             report(grant, usage, result)
             return result
@@ -77,7 +73,7 @@ def llm_stream(
     refused: Refused | None = None,
 ) -> Generator[T, None, None]:
     """Make one streamed call; `pieces` turns each delta into the framework's items and may keep state."""
-    syscall = _enter_llm(adapter, build)
+    syscall = enter_llm(adapter, build)
     if syscall is None:
         yield from native()
         return
@@ -99,7 +95,7 @@ async def allm_stream(
     refused: Refused | None = None,
 ) -> AsyncGenerator[T, None]:
     """Make one streamed call in the caller's event loop."""
-    syscall = _enter_llm(adapter, build)
+    syscall = enter_llm(adapter, build)
     if syscall is None:
         async with closing(native()) as items:
             async for item in items:
@@ -121,7 +117,7 @@ async def allm_stream(
 
 def _watched(grant: Grant, native: Callable[[], Iterable[T]], usage: ReadUsage | None) -> Generator[T, None, None]:
     """Run the framework's stream with the guard set inside it and never in its consumer."""
-    claim = Claim()
+    claim = Claim(grant)
     try:
         for index, item in enumerate(stepped(native, lambda: assigned(claimed, claim))):
             if index == 0:
@@ -135,7 +131,7 @@ def _watched(grant: Grant, native: Callable[[], Iterable[T]], usage: ReadUsage |
 async def _awatched(
     grant: Grant, native: Callable[[], AsyncIterable[T]], usage: ReadUsage | None
 ) -> AsyncGenerator[T, None]:
-    claim, first = Claim(), True
+    claim, first = Claim(grant), True
     try:
         async with closing(astepped(native, lambda: assigned(claimed, claim))) as items:
             async for item in items:

@@ -7,13 +7,14 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aios_adapters._carried import assigned, claimed, tool_stack
+from aios_adapters.calls._entry import Entry
 from aios_adapters.calls._gate import enter
 from aios_adapters.calls._steps import astepped, closing, left_early, stepped
 from aios_kernel.errors import SyscallError
 
 if TYPE_CHECKING:
     from aios_kernel.abi import Call
-    from aios_kernel.gate import Grant, Syscall
+    from aios_kernel.gate import Grant
 
 __all__ = ["atool_call", "atool_stream", "tool_call", "tool_stream"]
 
@@ -119,7 +120,7 @@ async def atool_stream(
             yield item
 
 
-def _enter_tool(adapter: str, build: Callable[[], Call | None], key: Any) -> Syscall | None:
+def _enter_tool(adapter: str, build: Callable[[], Call | None], key: Any) -> Entry | None:
     if key is not None and tool_stack.get()[-1:] == (key,):
         return None
     return enter(adapter, build)
