@@ -93,9 +93,12 @@ def solve(task: Task) -> Solved:
 
 
 # ---------------------------------------------------------------- wording
+_QUESTION = re.compile(r"(what|how|which|do you|is |can I|who|where|could|I |one costs|your|under )")
+
+
 def ask(s: Source, template: str, **values: str) -> str:
     """Fill a template and vary what stands before and after it."""
-    order, question = template[0].islower(), template.endswith("?")
+    order, question = template[0].islower() and not _QUESTION.match(template), template.endswith("?")
     # A bare value at the end ("... is 4821 please") would no longer say where it ends.
     open_end = bool(re.search(r"\{[vqke]\}$", template)) and not values.get("q", "").endswith(('"', "'"))
     before = (
@@ -144,14 +147,6 @@ def operation(s: Source) -> tuple[str, str]:
         a += "." + s.digits(s.pick([1, 2]))
         b += "." + s.digits(1) if s.chance(0.3) else ""
     return s.side(*w.CALC[expression]).format(a=a, b=b), expression.format(a=a, b=b)
-
-
-def calculation(s: Source) -> tuple[str, str]:
-    """Return a request for one or two operations, and its expression."""
-    request, expression = operation(s)
-    if s.chance(0.15):
-        return request, expression
-    return request, expression
 
 
 # ---------------------------------------------------------------- kinds of task
