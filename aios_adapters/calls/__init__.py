@@ -7,14 +7,17 @@ the call native; from the moment a syscall is dispatched, errors are raised.
 
 from aios_adapters.calls._gate import claiming, enter, enter_llm, inside_llm, leased_grant, refusals, report
 from aios_adapters.calls._llm import allm_call, allm_stream, llm_call, llm_stream
+from aios_adapters.calls._steps import astepped, closing, stepped
 from aios_adapters.calls._tools import atool_call, atool_stream, tool_call, tool_stream
 
 __all__ = [
     "allm_call",
     "allm_stream",
+    "astepped",
     "atool_call",
     "atool_stream",
     "claiming",
+    "closing",
     "enter",
     "enter_llm",
     "inside_llm",
@@ -23,6 +26,7 @@ __all__ = [
     "llm_stream",
     "refusals",
     "report",
+    "stepped",
     "tool_call",
     "tool_stream",
 ]

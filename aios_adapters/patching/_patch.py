@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["MISSING", "Moved", "Patch", "Token", "function_of", "replacement_for", "token_of"]
 
@@ -26,14 +26,15 @@ class Patch:
 
     `path` is "function", "Class.method" or deeper. `wrap` is called once for each function replaced and returns a
     function of the same kind (plain, coroutine, generator, asynchronous generator); it must import nothing. With
-    `subclasses`, every subclass that has the attribute itself is covered too, also one that is defined later. An
-    `optional` patch may have no target. `versions` is a version specifier: elsewhere the patch does not apply.
+    `subclasses`, every subclass that has the attribute itself is covered too, also one that is defined later; with
+    "only", the class itself is left alone. An `optional` patch may have no target. `versions` is a version specifier:
+    elsewhere the patch does not apply.
     """
 
     module: str
     path: str
     wrap: Callable[[Function], Function]
-    subclasses: bool = False
+    subclasses: bool | Literal["only"] = False
     optional: bool = False
     versions: str = ""
 

@@ -66,7 +66,8 @@ class Patcher:
         if found is None:
             return
         owner, name = found
-        self._replace(owner, name, patch, group)
+        if patch.subclasses != "only":
+            self._replace(owner, name, patch, group)
         if patch.subclasses and isinstance(owner, type):
             bases = self._bases.setdefault(id(owner), [])
             if not any(base() is owner and known is patch for base, known, _ in bases):
