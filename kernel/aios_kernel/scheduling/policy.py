@@ -44,7 +44,7 @@ class Policy:
         raise NotImplementedError
 
     def enter(self, task: Task, now: float) -> None:
-        """Note that a task arrived, before it is ranked for the first time."""
+        """Note that a task is about to wait: a new one, or one whose attempt was pushed back; `rank` comes next."""
 
     def charge(self, task: Task, cost: float) -> None:
         """Account for service: the estimate when the task starts, then the difference to what it really cost.

@@ -69,7 +69,7 @@ class RunQueue:
         self.max_waiting = max_waiting
         self.granted = self.succeeded = self.pushed_back = self.overcommitted = 0
         self._tree = RankTree(policy)
-        self._parked: dict[Task, None] = {}  # waiting, but not to be started before a time the endpoint named
+        self._parked: dict[Task, Timer] = {}  # waiting, but not to be started before a time the endpoint named
         self._running: dict[Task, None] = {}
         self._owed: Task | None = None  # granted or failed, and not told yet
         self._reserved = False  # whether the limiter knows of the grant in `_owed`
@@ -177,13 +177,13 @@ class RunQueue:
         if task.state is State.WAITING and task.deadline is not None and task.timer is None:
             self._arm(task, task.deadline)
         self._pump()
-        if task.state is State.WAITING and self.max_waiting is not None and len(self._tree) > self.max_waiting:
+        if task.state is State.WAITING and self.max_waiting is not None and self.waiting > self.max_waiting:
             self._fail(task, self._full())
         return None
 
     def _enter(self, task: Task) -> bool:
         now = self._clock.now()
-        failure = self._place(task, self._tree, now, new=True)
+        failure = self._place(task, self._tree, now)
         if failure is not None:
             self._fail(task, failure)
             return False
@@ -196,13 +196,12 @@ class RunQueue:
         self._tell("submit", task, {})
         return True
 
-    def _place(self, task: Task, tree: RankTree, now: float, *, new: bool = False) -> PolicyError | None:
+    def _place(self, task: Task, tree: RankTree, now: float) -> PolicyError | None:
         """Put the task in the tree; return what its policy raised, which is to be the task's failure."""
-        where = "enter" if new else "path or rank"
+        where = "enter"
         try:
-            if new:
-                tree.policy.enter(task, now)
-                where = "path or rank"
+            tree.policy.enter(task, now)
+            where = "path or rank"
             tree.add(task, now)
             if task.ancestors or task.blocks_loop:
                 self._nested[task] = None
@@ -312,19 +311,33 @@ class RunQueue:
             self._end_attempt(task, outcome, again=True)
             self._tell("push_back", task, {"status": outcome.status, "retry_after": outcome.retry_after})
         if task.state is State.WAITING and task.attempts == attempt:
-            self._return(task)
+            self._return(task, outcome.retry_after or 0.0)
         self._pump()
 
-    def _return(self, task: Task) -> None:
-        """Put a task that was pushed back into the queue, at its old place and with its old deadline."""
+    def _return(self, task: Task, hold: float) -> None:
+        """Put a task that was pushed back into the queue, at its old place and with its old deadline.
+
+        For the time that the endpoint named for it, it is kept aside, so that it does not hold up the others.
+        """
         if self._closed is not None:
             return self._fail(task, self._closed)
-        failure = self._place(task, self._tree, self._clock.now())
-        if failure is not None:
+        if hold > 0:
+            if task not in self._parked:
+                until = task.granted + hold
+                self._parked[task] = self._clock.call_at(until, lambda: self._post(self._unpark, task))
+        elif (failure := self._place(task, self._tree, self._clock.now())) is not None:
             return self._fail(task, failure)
         if task.deadline is not None and task.timer is None:
             self._arm(task, task.deadline)
         return None
+
+    def _unpark(self, task: Task) -> None:
+        if task in self._parked:
+            failure = self._place(task, self._tree, self._clock.now())
+            self._parked.pop(task, None)
+            if failure is not None:
+                self._fail(task, failure)
+        self._pump()
 
     def _end_attempt(self, task: Task, outcome: Outcome, *, again: bool = False) -> None:
         """Take the task out of the running ones."""
@@ -418,6 +431,8 @@ class RunQueue:
     def _forget(self, task: Task) -> None:
         """Undo what an open task has left with others; does nothing the second time."""
         self._drop_timer(task)
+        if (timer := self._parked.pop(task, None)) is not None:
+            timer.cancel()
         loop = task.loop_id
         if loop and loop in self._loops:
             left = self._loops[loop] - 1
@@ -443,11 +458,17 @@ class RunQueue:
             if task.state is not State.WAITING:
                 del self._nested[task]
                 continue
-            lender = next((t for t in task.ancestors if t in self._running and t.borrower is None), None)
+            lender = self._lender(task)
             stops_others = task.blocks_loop and self._loops[task.loop_id] > 1
             if (lender is not None or stops_others) and self._lendable(task):
                 self.overcommitted += 1
                 self._grant(task, lender)
+
+    def _lender(self, task: Task) -> Task | None:
+        for ancestor in task.ancestors:
+            if ancestor in self._running and ancestor.borrower is None:
+                return ancestor
+        return None
 
     def _lendable(self, task: Task) -> bool:
         try:
@@ -481,11 +502,13 @@ class RunQueue:
         """Rank every waiting task anew, in a tree that takes over once it is complete."""
         tree, now = RankTree(policy), self._clock.now()
         waiting = sorted(self._tree, key=lambda task: task.seq)
-        for task in [*self._running, *waiting]:
+        for task in [*self._running, *self._parked, *waiting]:
             if task.charged:
                 self._contain("policy.charge", policy.charge, task, task.charged)
+        for task in self._parked:
+            self._contain("policy.enter", policy.enter, task, now)
         for task in waiting:
-            failure = self._place(task, tree, now, new=True)
+            failure = self._place(task, tree, now)
             if failure is not None:
                 self._fail(task, failure)
         return tree
@@ -494,7 +517,7 @@ class RunQueue:
         self._closed = error
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tree:
+        for task in self.tasks():
             if task.state is State.WAITING:
                 self._fail(task, error)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,6 @@ _OWN: dict[str, type[Policy]] = {
     )
 }
 _WORDS: dict[str, Any] = {"true": True, "false": False, "none": None}
-_COMMA = re.compile(r",(?![^(]*\))")  # a comma outside parentheses
 
 
 def policy(spec: Policy | type[Policy] | str) -> Policy:
@@ -86,12 +84,24 @@ def _build(cls: type[Policy], spec: str, options: dict[str, Any]) -> Policy:
 
 def _options(spec: str, text: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in _COMMA.split(text))):
+    for item in filter(None, (part.strip() for part in _split(text))):
         key, equals, value = item.partition("=")
         if not equals:
             raise ConfigError(f"in the policy {spec!r}, {item!r} is not of the form option=value")
         options[key.strip()] = _value(value.strip())
     return options
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas outside of parentheses."""
+    parts, depth = [""], 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return parts
 
 
 def _value(text: str) -> Any:

@@ -25,13 +25,17 @@ class _Class:
         self.agents: WeakSet[Process] = WeakSet()
         self._count_in = 0
 
+    @property
     def weight(self) -> int:
-        """Count the agents with a call open; counted anew once in so many charges as there are agents."""
+        """As many shares as there are agents."""
+        return max(1, len(self.agents))
+
+    def count(self) -> None:
+        """Leave out the agents without an open call, once in as many times as there are agents."""
         self._count_in -= 1
         if self._count_in <= 0:
             self.agents = WeakSet(agent for agent in self.agents if agent.waiting or agent.running)
             self._count_in = len(self.agents)
-        return max(1, len(self.agents))
 
 
 class Classes(Policy):
@@ -62,13 +66,14 @@ class Classes(Policy):
         """Note the agent and its arrival."""
         chosen = self._class(task)
         chosen.agents.add(task.process)
-        self._counters.enter(self._key(task), task)
+        self._counters.enter(self._key(task), task, chosen.weight)
         chosen.policy.enter(task, now)
 
     def charge(self, task: Task, cost: float) -> None:
         """Charge the class by the number of its agents, and the agent within."""
         chosen = self._class(task)
-        self._counters.charge(self._key(task), task, cost, chosen.weight())
+        chosen.count()
+        self._counters.charge(self._key(task), task, cost, chosen.weight)
         chosen.policy.charge(task, cost)
 
     def _key(self, task: Task) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Backlog", "VirtualCounters"]
 
-SWEEP_AT = 64  # fewer accounts are never worth a sweep
+SWEEP_AFTER = 64  # charges; and at least as many as there are accounts
 
 
 class Backlog:
@@ -41,6 +41,7 @@ class Backlog:
 @dataclass(slots=True)
 class _Account:
     counter: float
+    weight: float = 0.0  # 0 from a sweep that found it idle until it is heard of again
     backlog: Backlog = field(default_factory=Backlog)
 
 
@@ -48,14 +49,16 @@ class VirtualCounters:
     """Keep a counter per key; who has the smallest has had the least of its share.
 
     `time` is the virtual time: the counter of whoever was served last, at the start of that service (start-time fair
-    queueing). A key that comes back from being idle starts there, so idling earns no credit (VTC's lift). An idle key
-    whose counter the virtual time has passed would start there in any case: its account is dropped.
+    queueing), and on by each cost over the weight of all, which is how far an equal share would have brought everybody;
+    so ever new keys cannot hold it where it is. A key that comes back from being idle starts there: idling earns no
+    credit (VTC's lift). An idle key that it has passed would start there in any case: its account is dropped.
     """
 
     def __init__(self) -> None:
         self.time = 0.0
         self._accounts: dict[Hashable, _Account] = {}
-        self._sweep_at = SWEEP_AT
+        self._weights = 0.0
+        self._sweep_in = SWEEP_AFTER
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -63,29 +66,43 @@ class VirtualCounters:
     def __getitem__(self, key: Hashable) -> float:
         return self._account(key).counter
 
-    def enter(self, key: Hashable, task: Task) -> None:
+    def enter(self, key: Hashable, task: Task, weight: float) -> None:
         """Note that a task of the key is about to wait."""
         account = self._account(key)
         if not account.backlog:
             account.counter = max(account.counter, self.time)
         account.backlog.add(task)
+        self._weigh(account, weight)
 
     def charge(self, key: Hashable, task: Task, cost: float, weight: float) -> None:
-        """Move the key's counter on by `cost / weight`."""
+        """Move the key's counter on by `cost / weight`, and the time with it."""
         account = self._account(key)
+        self._weigh(account, weight)
         # A task's first charge is the start of its service; one that borrowed its slot was served out of order.
         if task.charged == cost and task.lender is None:
             self.time = max(self.time, account.counter)
         account.counter += cost / weight
+        self.time += cost / self._weights
+        self._sweep_in -= 1
+        if self._sweep_in <= 0:
+            self._sweep()
 
     def _account(self, key: Hashable) -> _Account:
         account = self._accounts.get(key)
         if account is None:
-            if len(self._accounts) >= self._sweep_at:
-                self._sweep()
             account = self._accounts[key] = _Account(self.time)
         return account
 
+    def _weigh(self, account: _Account, weight: float) -> None:
+        self._weights += weight - account.weight
+        account.weight = weight
+
     def _sweep(self) -> None:
-        self._accounts = {k: a for k, a in self._accounts.items() if a.counter > self.time or a.backlog}
-        self._sweep_at = max(SWEEP_AT, 2 * len(self._accounts))
+        """Drop the accounts that say nothing any more, and leave the idle ones out of the weight of all."""
+        for key, account in list(self._accounts.items()):
+            if not account.backlog:
+                account.weight = 0.0
+                if account.counter <= self.time:
+                    del self._accounts[key]
+        self._weights = sum(account.weight for account in self._accounts.values())
+        self._sweep_in = max(SWEEP_AFTER, len(self._accounts))

@@ -76,7 +76,7 @@ class Groups(Policy):
         for level, name, key in self._walk(task):
             priority = self.order.get(name, len(self.order) + task.agent.priority)
             level.priorities[key] = min(priority, level.priorities.get(key, priority))
-            level.counters.enter(key, task)
+            level.counters.enter(key, task, level.weight(key, self.a))
         self._policy(task).enter(task, now)
 
     def charge(self, task: Task, cost: float) -> None:

@@ -55,7 +55,7 @@ class LeastAttained(Policy):
         """Note since when the agent waits."""
         program = self._program(task)
         if not program.backlog:
-            program.since = now
+            program.since = task.arrived
         program.backlog.add(task)
 
     def charge(self, task: Task, cost: float) -> None:

@@ -31,7 +31,7 @@ class FairShare(Policy):
 
     def enter(self, task: Task, now: float) -> None:
         """Lift the counter of an agent that was idle to the virtual time."""
-        self._counters.enter(task.process.pid, task)
+        self._counters.enter(task.process.pid, task, task.agent.weight)
 
     def charge(self, task: Task, cost: float) -> None:
         """Move the agent's counter on."""
