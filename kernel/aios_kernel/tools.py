@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import operator
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,8 +95,9 @@ class Toolbox:
 
     def __init__(self, root: str | Path | None = None) -> None:
         """Work on the folder `root`, or on a temporary one."""
-        self._temporary = tempfile.TemporaryDirectory(prefix="aios-tools-") if root is None else None
-        self.root = Path(self._temporary.name if self._temporary else root or ".").resolve()
+        self.root = Path(root or tempfile.mkdtemp(prefix="aios-tools-")).resolve()
+        if root is None:
+            weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
         self.root.mkdir(parents=True, exist_ok=True)
         self.notes: dict[str, str] = {}
 

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
+
 from aios_evals.embedded import render
 from aios_evals.embedded.tasks import KINDS, Task, solve
 from aios_evals.embedded.toolsets import Tool, shipped, varied
 from aios_evals.embedded.words import Source
-
 from aios_kernel import react
 from aios_kernel.models import embedded
 
@@ -21,7 +21,9 @@ def apply(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, *,
     """Render as transformers does: its sandbox, its options, its tojson."""
     environment = jinja.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
-    text = environment.from_string(embedded.chat_template()).render(messages=messages, tools=tools, add_generation_prompt=prompt)
+    text = environment.from_string(embedded.chat_template()).render(
+        messages=messages, tools=tools, add_generation_prompt=prompt
+    )
     assert isinstance(text, str)
     return text
 
@@ -34,7 +36,10 @@ def as_messages(system: str, task: Task, tools: list[Tool], *, text: bool) -> li
     done = solve(task)
     for index, (kind, values, result) in enumerate(done.steps):
         arguments = dict(zip(names[kind].parameters, values, strict=True))
-        function = {"name": names[kind].name, "arguments": json.dumps(arguments, ensure_ascii=False) if text else arguments}
+        function = {
+            "name": names[kind].name,
+            "arguments": json.dumps(arguments, ensure_ascii=False) if text else arguments,
+        }
         call = {"id": str(index), "type": "function", "function": function}
         messages.append({"role": "assistant", "content": None if text else "", "tool_calls": [call]})
         messages.append({"role": "tool", "tool_call_id": str(index), "content": result})
@@ -84,9 +89,18 @@ def test_plain_chat_is_as_in_the_base_model() -> None:
 
 def test_template_shows_optional_and_enumerated_parameters() -> None:
     """Schemas as frameworks dress them come out short."""
-    properties = {"a": {"type": "integer", "title": "A"}, "b": {"enum": ["x", "y"], "type": "string"}, "c": {"anyOf": [{"type": "string"}, {"type": "null"}]}}
+    properties = {
+        "a": {"type": "integer", "title": "A"},
+        "b": {"enum": ["x", "y"], "type": "string"},
+        "c": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+    }
     spec = {"type": "function", "function": {"name": "f", "description": "Do.\nMore.", "strict": False}}
-    spec["function"]["parameters"] = {"type": "object", "properties": properties, "required": ["a"], "additionalProperties": False}  # type: ignore[index]
+    spec["function"]["parameters"] = {
+        "type": "object",
+        "properties": properties,
+        "required": ["a"],
+        "additionalProperties": False,
+    }  # type: ignore[index]
     line = '- f(a: integer, b?: "x"|"y", c?: string|null) - Do. More.'
     assert line in apply([{"role": "user", "content": "x"}], [spec])
     assert react.format_tool(spec) == line
@@ -95,5 +109,10 @@ def test_template_shows_optional_and_enumerated_parameters() -> None:
 def test_several_calls_in_one_turn_are_kept() -> None:
     """A turn with two calls and text keeps all three."""
     calls = [{"function": {"name": "f", "arguments": "{}"}}, {"function": {"name": "g", "arguments": {"a": 1}}}]
-    text = apply([{"role": "user", "content": "x"}, {"role": "assistant", "content": "Well.", "tool_calls": calls}], None)
-    assert 'Well.<tool_call>{"name": "f", "arguments": {}}</tool_call><tool_call>{"name": "g", "arguments": {"a": 1}}</tool_call>' in text
+    text = apply(
+        [{"role": "user", "content": "x"}, {"role": "assistant", "content": "Well.", "tool_calls": calls}], None
+    )
+    assert (
+        'Well.<tool_call>{"name": "f", "arguments": {}}</tool_call><tool_call>{"name": "g", "arguments": {"a": 1}}</tool_call>'
+        in text
+    )

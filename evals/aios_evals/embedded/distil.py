@@ -25,7 +25,11 @@ def load_or_make(path: Path, model: Any, tokenizer: Any, count: int, seed: int) 
     entries: list[Plain] = []
     for start in range(0, len(asked), 128):
         part = asked[start : start + 128]
-        texts = answer(model, tokenizer, [turn("system", DEFAULT_SYSTEM if system is None else system) + turn("user", p) for system, p in part])
+        texts = answer(
+            model,
+            tokenizer,
+            [turn("system", DEFAULT_SYSTEM if system is None else system) + turn("user", p) for system, p in part],
+        )
         entries += [(system, p, text) for (system, p), text in zip(part, texts, strict=True) if text]
     path.write_text(json.dumps(entries, ensure_ascii=False, indent=0), encoding="utf-8")
     return entries
@@ -35,7 +39,9 @@ def load_or_make(path: Path, model: Any, tokenizer: Any, count: int, seed: int) 
 def answer(model: Any, tokenizer: Any, prompts: list[str], longest: int = 44) -> list[str]:
     """Return greedy answers; an answer that runs too long ends after its last full sentence."""
     tokenizer.padding_side = "left"
-    batch = tokenizer([p + "<|im_start|>assistant\n" for p in prompts], add_special_tokens=False, return_tensors="pt", padding=True)
+    batch = tokenizer(
+        [p + "<|im_start|>assistant\n" for p in prompts], add_special_tokens=False, return_tensors="pt", padding=True
+    )
     out = model.generate(**batch, max_new_tokens=longest, do_sample=False, pad_token_id=tokenizer.pad_token_id)
     texts: list[str] = []
     for row in out[:, batch["input_ids"].shape[1] :].tolist():

@@ -22,7 +22,9 @@ from aios_kernel import react
 from aios_kernel.tools import normal_key
 
 MAX_TURNS = 6
-REFUSAL = re.compile(r"no tool|not have a tool|cannot|can't|don't have|do not have|unable|no note|no file|not find", re.IGNORECASE)
+REFUSAL = re.compile(
+    r"no tool|not have a tool|cannot|can't|don't have|do not have|unable|no note|no file|not find", re.IGNORECASE
+)
 
 
 @dataclass
@@ -63,7 +65,13 @@ class Episode:
             result = self._run(name, arguments)
             function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
             ident = f"call_{len(self.calls)}"
-            self.messages.append({"role": "assistant", "content": None, "tool_calls": [{"id": ident, "type": "function", "function": function}]})
+            self.messages.append(
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [{"id": ident, "type": "function", "function": function}],
+                }
+            )
             self.messages.append({"role": "tool", "tool_call_id": ident, "content": result})
 
     def _take_react(self, text: str) -> None:
@@ -101,12 +109,16 @@ def succeeded(task: Task, final: str | None, kinds: set[str | None], world: Worl
 
 
 def _state(world: World) -> tuple[dict[str, str], dict[str, str]]:
-    return {normal_key(key): value.strip() for key, value in world.notes.items()}, {k.strip(): v.strip() for k, v in world.files.items()}
+    return {normal_key(key): value.strip() for key, value in world.notes.items()}, {
+        k.strip(): v.strip() for k, v in world.files.items()
+    }
 
 
 def judge(episode: Episode) -> bool:
     """Tell whether an episode succeeded."""
-    return not episode.error and succeeded(episode.task, episode.final, {kind for kind, _, _ in episode.calls}, episode.world)
+    return not episode.error and succeeded(
+        episode.task, episode.final, {kind for kind, _, _ in episode.calls}, episode.world
+    )
 
 
 # ---------------------------------------------------------------- sets
@@ -123,14 +135,18 @@ def open_episode(s: Source, task: Task, tools: Sequence[Tool], *, as_react: bool
         messages: list[dict[str, Any]] = [*react.format_prompt([tool.spec() for tool in tools], task.request)]
     else:
         system = s.side(*SYSTEMS)
-        messages = ([{"role": "system", "content": system}] if system else []) + [{"role": "user", "content": task.request}]
+        messages = ([{"role": "system", "content": system}] if system else []) + [
+            {"role": "user", "content": task.request}
+        ]
     return Episode(task, tools, messages, as_react)
 
 
 def shipped_episodes(count: int, seed: int, *, as_react: bool) -> list[Episode]:
     """Return episodes with the five shipped tools."""
     s = Source(seed + 1, test=True)
-    return [open_episode(s, task, s.random.sample(shipped(), 5), as_react=as_react) for task in shipped_tasks(count, seed)]
+    return [
+        open_episode(s, task, s.random.sample(shipped(), 5), as_react=as_react) for task in shipped_tasks(count, seed)
+    ]
 
 
 def harder_episodes(count: int, seed: int, *, as_react: bool) -> list[Episode]:
@@ -173,7 +189,14 @@ def table(episodes: Sequence[Episode]) -> dict[str, float]:
 def failures(episodes: Sequence[Episode]) -> list[dict[str, Any]]:
     """Return what went wrong, for reading."""
     return [
-        {"request": e.task.request, "calls": e.calls, "final": e.final, "error": e.error, "want": solve(e.task).steps, "tools": [t.name for t in e.tools]}
+        {
+            "request": e.task.request,
+            "calls": e.calls,
+            "final": e.final,
+            "error": e.error,
+            "want": solve(e.task).steps,
+            "tools": [t.name for t in e.tools],
+        }
         for e in episodes
         if not judge(e)
     ]
@@ -200,9 +223,9 @@ def main() -> None:
     parser.add_argument("--failures", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    import torch  # noqa: PLC0415
+    import torch
 
-    from aios_evals.embedded.local import load  # noqa: PLC0415
+    from aios_evals.embedded.local import load
 
     torch.set_num_threads(options.threads)
     client = load(options.base, options.adapter)

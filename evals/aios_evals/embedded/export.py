@@ -27,7 +27,7 @@ def merge_checkpoint(model: Any, path: Path, scale: float = 2.0) -> None:
 
 def export(checkpoint: Path, folder: Path, facts: dict[str, Any], scale: float = 2.0) -> None:
     """Write adapter.safetensors (bfloat16, PEFT's names) and adapter.json."""
-    from safetensors.torch import save_file  # noqa: PLC0415
+    from safetensors.torch import save_file
 
     parts = read_checkpoint(checkpoint)
     tensors: dict[str, Tensor] = {}
@@ -41,3 +41,22 @@ def export(checkpoint: Path, folder: Path, facts: dict[str, Any], scale: float =
     rank = next(iter(parts.values()))[0].shape[0]
     about = {"rank": rank, "scale": scale, "layers": layers, "modules": modules, **facts}
     (folder / "adapter.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Export a checkpoint as the adapter that is shipped: `python -m aios_evals.embedded.export CHECKPOINT FOLDER`."""
+    import argparse
+
+    from aios_kernel.models import entry
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args()
+    step, seconds, tokens, *_ = torch.load(options.checkpoint, weights_only=False)["progress"]
+    facts = {"base": entry().name, "base_sha256": entry().sha256, "steps": step, "tokens": tokens, "minutes": round(seconds / 60, 1)}
+    export(options.checkpoint, options.folder, facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import torch
 
 from aios_evals.embedded.client import Reply, Request
-from aios_kernel.models.calls import parse_calls, tool_grammar
+from aios_kernel.abi import ToolRequest
+from aios_kernel.cores.torch.tools import ToolParser, detect
 
 
 @dataclass
@@ -24,6 +26,12 @@ class LocalModel:
     longest: int = 96
     _guide: Any = field(default=None, init=False)
 
+    def __post_init__(self) -> None:
+        found = detect(self.tokenizer.chat_template)
+        if found is None:
+            raise ValueError("the chat template names no known format of tool calls")
+        self._format = found
+
     def complete(self, requests: Sequence[Request]) -> list[Reply]:
         """Return one reply per request, in order."""
         prompts = [self._prompt(request) for request in requests]
@@ -32,22 +40,32 @@ class LocalModel:
         for start in range(0, len(order), self.batch):
             part = order[start : start + self.batch]
             texts = self._decode([prompts[i] for i in part], [requests[i] for i in part])
-            replies |= {i: _reply(text, requests[i]) for i, text in zip(part, texts, strict=True)}
+            replies |= {i: self._reply(text, requests[i]) for i, text in zip(part, texts, strict=True)}
         return [replies[i] for i in range(len(requests))]
 
     def _prompt(self, request: Request) -> list[int]:
-        text = self.tokenizer.apply_chat_template(request.messages, tools=request.tools or None, add_generation_prompt=True, tokenize=False)
+        text = self.tokenizer.apply_chat_template(
+            request.messages, tools=request.tools or None, add_generation_prompt=True, tokenize=False
+        )
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _reply(self, text: str, request: Request) -> Reply:
+        if not request.tools:
+            return Reply(text, ())
+        parser = ToolParser(self._format)
+        (content, calls), (rest, more) = parser.push(text), parser.flush()
+        return Reply((content + rest).strip(), tuple(call for one in [*calls, *more] if (call := _call(one))))
 
     def _matcher(self, request: Request) -> Any:
         if not (self.constrained and request.tools):
             return None
-        import llguidance  # noqa: PLC0415  # only needed when calls are constrained
-        import llguidance.hf  # noqa: PLC0415
+        import llguidance  # only needed when calls are constrained
+        import llguidance.hf
 
         if self._guide is None:
             self._guide = llguidance.hf.from_tokenizer(self.tokenizer, n_vocab=self.model.config.vocab_size)
-        return llguidance.LLMatcher(self._guide, tool_grammar(request.tools))
+        grammar = self._format.grammar([tool["function"] for tool in request.tools], lambda _: None)
+        return llguidance.LLMatcher(self._guide, llguidance.LLMatcher.grammar_from_lark(grammar))
 
     @torch.no_grad()
     def _decode(self, prompts: list[list[int]], requests: list[Request]) -> list[str]:
@@ -58,7 +76,14 @@ class LocalModel:
         output: list[list[int]] = [[] for _ in prompts]
         open_rows, cache, position = set(range(len(prompts))), None, mask.cumsum(1) - 1
         for _ in range(self.longest):
-            step = self.model(input_ids=tokens, attention_mask=mask, position_ids=position.clamp(min=0), past_key_values=cache, use_cache=True, logits_to_keep=1)
+            step = self.model(
+                input_ids=tokens,
+                attention_mask=mask,
+                position_ids=position.clamp(min=0),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
             cache, logits = step.past_key_values, step.logits[:, -1]
             for row in open_rows:
                 _constrain(matchers[row], logits[row : row + 1])
@@ -81,26 +106,27 @@ class LocalModel:
 def _constrain(matcher: Any, logits: torch.Tensor) -> None:
     if matcher is None:
         return
-    import llguidance.torch as guide  # noqa: PLC0415
+    import llguidance.torch as guide
 
     bits = guide.allocate_token_bitmask(1, logits.shape[1])
     guide.fill_next_token_bitmask(matcher, bits)
     guide.apply_token_bitmask_inplace(logits, bits)
 
 
-def _reply(text: str, request: Request) -> Reply:
-    if not request.tools:
-        return Reply(text, ())
-    content, calls = parse_calls(text)
-    return Reply(content, tuple((call.name, call.arguments) for call in calls))
+def _call(request: ToolRequest) -> tuple[str, dict[str, Any]] | None:
+    try:
+        arguments = json.loads(request.arguments)
+    except ValueError:
+        return None
+    return (request.name, arguments) if isinstance(arguments, dict) else None
 
 
 def load(base: Path, adapter: Path | None, *, constrained: bool = True) -> LocalModel:
     """Load the base model with a training checkpoint or an exported adapter folder merged into it."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from aios_evals.embedded.export import merge_checkpoint  # noqa: PLC0415
-    from aios_kernel.models import embedded  # noqa: PLC0415
+    from aios_evals.embedded.export import merge_checkpoint
+    from aios_kernel.models import embedded
 
     tokenizer = AutoTokenizer.from_pretrained(base)
     tokenizer.chat_template = embedded.chat_template()

@@ -21,11 +21,17 @@ from aios_evals.embedded.toolsets import Tool, shipped
 from aios_evals.embedded.train import pack
 from aios_evals.embedded.words import Source
 
-MAKERS: dict[str, Callable[[Source], Task]] = {**{name: make for name, (make, _) in KINDS.items()}, "talk": chat.small_talk, "no_tool": chat.beyond}
+MAKERS: dict[str, Callable[[Source], Task]] = {
+    **{name: make for name, (make, _) in KINDS.items()},
+    "talk": chat.small_talk,
+    "no_tool": chat.beyond,
+}
 
 
 @torch.no_grad()
-def wrong_turns(model: PackedLlama, tokenizer: Any, prefix: str, talks: Sequence[list[Segment]]) -> list[list[tuple[str, str]]]:
+def wrong_turns(
+    model: PackedLlama, tokenizer: Any, prefix: str, talks: Sequence[list[Segment]]
+) -> list[list[tuple[str, str]]]:
     """Return, for each conversation, the learned turns that go wrong: (what was right, what the model prefers)."""
     packed = pack(tokenizer, Group(prefix, list(talks)))
     guess = F.linear(model.hidden(packed), model.frozen["embed_tokens.weight"]).argmax(-1)
@@ -43,7 +49,9 @@ def wrong_turns(model: PackedLlama, tokenizer: Any, prefix: str, talks: Sequence
     return out
 
 
-def probe(model: PackedLlama, tokenizer: Any, count: int, seed: int, tools: Sequence[Tool]) -> tuple[dict[str, dict[str, float]], list[Any]]:
+def probe(
+    model: PackedLlama, tokenizer: Any, count: int, seed: int, tools: Sequence[Tool]
+) -> tuple[dict[str, dict[str, float]], list[Any]]:
     """Return the share of conversations without a wrong token by mode and kind, and the wrong ones."""
     shares: dict[str, dict[str, float]] = defaultdict(dict)
     wrong: list[Any] = []

@@ -277,9 +277,24 @@ OTHER: Mapping[str, Kind] = {
     ),
 }
 LANGUAGES = ["French", "German", "Spanish", "Italian", "Dutch", "Polish", "Greek", "Turkish", "Latin", "Swedish"]
-CITIES = (
-    ["Paris", "London", "Berlin", "Tokyo", "Madrid", "Rome", "Oslo", "Boston", "Lima", "Cairo", "Delhi", "Seoul", "Chicago", "Sydney", "Toronto", "Moscow"]
-)
+CITIES = [
+    "Paris",
+    "London",
+    "Berlin",
+    "Tokyo",
+    "Madrid",
+    "Rome",
+    "Oslo",
+    "Boston",
+    "Lima",
+    "Cairo",
+    "Delhi",
+    "Seoul",
+    "Chicago",
+    "Sydney",
+    "Toronto",
+    "Moscow",
+]
 CITIES_TEST = ["Lisbon", "Prague", "Vienna", "Dublin", "Athens", "Zurich", "Warsaw", "Denver"]
 UNITS = ["km", "miles", "kg", "pounds", "meters", "feet", "liters", "gallons", "inches", "grams"]
 

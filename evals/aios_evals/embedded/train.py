@@ -62,7 +62,9 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.settings, self.tokenizer, self.out, self.plain = settings, tokenizer, out, plain
         self.packed = PackedLlama(model, settings.layers, settings.rank, settings.scale)
-        self.optimizer = torch.optim.AdamW(self.packed.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(
+            self.packed.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.0
+        )
         self.source = Source(settings.seed)
         self.step, self.seconds, self.tokens, self.loss, self.right = 0, 0.0, 0, 0.0, 0.0
         self.stopping = False
@@ -149,13 +151,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--plain", type=int, default=640, help="how many plain questions to ask the unchanged model")
     options = parser.parse_args()
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415  # slow to import: not for --help
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import: not for --help
 
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(options.base)
     model = AutoModelForCausalLM.from_pretrained(options.base, dtype=torch.bfloat16).eval()
-    settings = Settings(layers=options.layers, rank=options.rank, rate=options.rate, seed=options.seed, budget=options.budget, minutes=options.minutes)
+    settings = Settings(
+        layers=options.layers,
+        rank=options.rank,
+        rate=options.rate,
+        seed=options.seed,
+        budget=options.budget,
+        minutes=options.minutes,
+    )
     plain = load_or_make(options.out / "plain.json", model, tokenizer, options.plain, options.seed)
     trainer = Trainer(model, tokenizer, settings, options.out, plain)
     signal.signal(signal.SIGINT, trainer.stop)

@@ -1,7 +1,6 @@
 """Models: the catalog, the cache, and the embedded model that drives tool-calling agents."""
 
 from aios_kernel.models.cache import cache_dir
-from aios_kernel.models.calls import Call, parse_calls, tool_grammar
 from aios_kernel.models.catalog import CATALOG, DEFAULT, Entry, entry
 from aios_kernel.models.embedded import adapter_folder, chat_template, load_embedded, merge
 from aios_kernel.models.fetch import Progress, installed, path, pull, remove
@@ -9,7 +8,6 @@ from aios_kernel.models.fetch import Progress, installed, path, pull, remove
 __all__ = [
     "CATALOG",
     "DEFAULT",
-    "Call",
     "Entry",
     "Progress",
     "adapter_folder",
@@ -19,9 +17,7 @@ __all__ = [
     "installed",
     "load_embedded",
     "merge",
-    "parse_calls",
     "path",
     "pull",
     "remove",
-    "tool_grammar",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from aios_kernel.errors import ModelLoadError
 from aios_kernel.models.fetch import Progress, path, pull
+from aios_kernel.models.quiet import quiet_transformers
 
 __all__ = ["adapter_folder", "chat_template", "load_embedded", "merge"]
 
@@ -32,12 +33,16 @@ def merge(model: Any, folder: Path) -> None:
     with torch.no_grad():
         for key, a in tensors.items():
             if key.endswith("lora_A.weight"):
-                weight = model.get_submodule(key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")).weight
+                weight = model.get_submodule(
+                    key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+                ).weight
                 b = tensors[key.replace("lora_A", "lora_B")].float()
                 weight.copy_(torch.addmm(weight.float(), b, a.float(), alpha=about["scale"]))
 
 
-def load_embedded(*, download: bool = True, dtype: str = "bfloat16", progress: Progress | None = None) -> tuple[Any, Any]:
+def load_embedded(
+    *, download: bool = True, dtype: str = "bfloat16", progress: Progress | None = None
+) -> tuple[Any, Any]:
     """Return the embedded model, adapter merged, and its tokenizer with our chat template.
 
     Pulls the base weights first when the cache lacks them, unless `download` is off. Needs the extra `torch`.
@@ -49,8 +54,9 @@ def load_embedded(*, download: bool = True, dtype: str = "bfloat16", progress: P
         raise ModelLoadError("the embedded model needs torch: pip install 'aios-adapters[torch]'") from error
 
     folder = (pull(progress=progress) if progress else pull()) if download else path()
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    with quiet_transformers():
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
     tokenizer.chat_template = chat_template()
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
     merge(model, adapter_folder())
     return model, tokenizer

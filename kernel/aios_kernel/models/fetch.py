@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from aios_kernel.errors import ModelLoadError
 from aios_kernel.models.cache import cache_dir, locked, publish, size_of
 from aios_kernel.models.catalog import DEFAULT, Entry, entry
+from aios_kernel.models.quiet import quiet_transformers
 
 __all__ = ["Progress", "installed", "path", "pull", "remove"]
 
@@ -183,14 +184,15 @@ def to_safetensors(folder: Path, gguf: str, target: Path) -> None:
     except ImportError as error:
         raise ModelLoadError("models need torch and transformers: pip install 'aios-adapters[torch]'") from error
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
-    packed: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.float32)
-    config = packed.config
-    # A model that came from GGUF refuses to be saved; a fresh one with its weights does not.
-    if hasattr(config, "quantization_config"):
-        delattr(config, "quantization_config")
-    model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    model.load_state_dict(packed.state_dict())
-    model.tie_weights()
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
+    with quiet_transformers():
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
+        packed: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.float32)
+        config = packed.config
+        # A model that came from GGUF refuses to be saved; a fresh one with its weights does not.
+        if hasattr(config, "quantization_config"):
+            delattr(config, "quantization_config")
+        model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        model.load_state_dict(packed.state_dict())
+        model.tie_weights()
+        model.save_pretrained(target)
+        tokenizer.save_pretrained(target)
