@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["astepped", "closing", "left_early", "stepped"]
 
 T = TypeVar("T")
-Scope = Callable[[], AbstractContextManager[None]]
+Scope = Callable[[], AbstractContextManager[object]]
 
 
 def stepped(make: Callable[[], Iterable[T]], scope: Scope) -> Generator[T, None, None]:
