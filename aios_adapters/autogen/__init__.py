@@ -1,0 +1,66 @@
+"""Adapter "autogen": AutoGen 0.7 (autogen-core, autogen-agentchat, autogen-ext); models, tools, code and agents."""
+
+from __future__ import annotations
+
+from aios_adapters.adapter import Adapter
+from aios_adapters.autogen import _identity, _models, _tools
+from aios_adapters.patching import Patch
+
+__all__ = ["ADAPTER"]
+
+_AGENTS = "autogen_agentchat.agents"
+
+ADAPTER = Adapter(
+    name="autogen",
+    module="autogen_core",
+    distribution="autogen-core",
+    minimum="0.7",
+    tested=("0.7.5", "0.7.5"),
+    resolve=_identity.resolve,
+    patches=[
+        Patch(
+            module="autogen_core.models",
+            path="ChatCompletionClient.create",
+            wrap=_models.create,
+            subclasses="only",
+        ),
+        Patch(
+            module="autogen_core.models",
+            path="ChatCompletionClient.create_stream",
+            wrap=_models.create_stream,
+            subclasses="only",
+        ),
+        Patch(module="autogen_core.tools", path="BaseTool.run_json", wrap=_tools.run_json, subclasses=True),
+        Patch(
+            module="autogen_core.tools",
+            path="BaseStreamTool.run_json_stream",
+            wrap=_tools.run_json_stream,
+            subclasses=True,
+        ),
+        Patch(
+            module="autogen_core.code_executor",
+            path="CodeExecutor.execute_code_blocks",
+            wrap=_tools.execute_code_blocks,
+            subclasses="only",
+        ),
+        # Tools of an MCP server are no BaseTool. The module needs a package that may not be installed.
+        Patch(
+            module="autogen_ext.tools.mcp",
+            path="McpWorkbench.call_tool",
+            wrap=_tools.call_tool,
+            subclasses=True,
+            optional=True,
+        ),
+        Patch(module=_AGENTS, path="AssistantAgent._call_llm", wrap=_identity.steps, subclasses=True),
+        Patch(module=_AGENTS, path="AssistantAgent._reflect_on_tool_use_flow", wrap=_identity.steps, subclasses=True),
+        Patch(module=_AGENTS, path="AssistantAgent._execute_tool_call", wrap=_identity.whole, subclasses=True),
+        Patch(module=_AGENTS, path="CodeExecutorAgent._call_llm", wrap=_identity.steps, subclasses=True),
+        Patch(
+            module=_AGENTS,
+            path="CodeExecutorAgent._reflect_on_code_block_results_flow",
+            wrap=_identity.steps,
+            subclasses=True,
+        ),
+        Patch(module=_AGENTS, path="CodeExecutorAgent.execute_code_block", wrap=_identity.own, subclasses=True),
+    ],
+)
