@@ -35,8 +35,8 @@ def chosen_tools(tools: list[dict[str, Any]], choice: Any) -> tuple[list[dict[st
         return [], False
     if choice in ("required", "any"):
         return tools, True
-    function = choice.get("function", choice) if isinstance(choice, dict) else {"name": choice}
-    name = function.get("name") if isinstance(function, dict) else None
+    function: Any = choice if isinstance(choice, str) else choice.get("function", choice)
+    name: Any = function if isinstance(function, str) else function.get("name")
     chosen = [tool for tool in tools if tool["name"] == name]
     if not chosen:
         known = ", ".join(sorted(tool["name"] for tool in tools))
@@ -122,7 +122,7 @@ def _without_tools(message: dict[str, Any]) -> dict[str, Any]:
     """Say calls and results in plain text, since the template would drop them."""
     if message.get("tool_calls"):
         calls = "".join(
-            f'<tool_call>{json.dumps({k: c["function"].get(k) for k in ("name", "arguments")})}</tool_call>'
+            f"<tool_call>{json.dumps({k: c['function'].get(k) for k in ('name', 'arguments')})}</tool_call>"
             for c in message["tool_calls"]
         )
         return {"role": "assistant", "content": message["content"] + calls}

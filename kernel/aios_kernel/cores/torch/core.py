@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aios_kernel.cores.base import Core
 from aios_kernel.cores.torch.limiter import KVLimiter
-from aios_kernel.cores.torch.loading import EMBEDDED, load
+from aios_kernel.cores.torch.loading import EMBEDDED, free_ram, load
 from aios_kernel.errors import ConfigError, KernelClosed, ModelLoadError
 
 if TYPE_CHECKING:
@@ -38,15 +37,22 @@ MAX_BATCH = {"cpu": 64}
 
 
 @dataclass(slots=True)
-class _Parts:
-    """What exists once the model is loaded."""
+class _Loaded:
+    """What loading makes, and a fork keeps."""
 
     loaded: Loaded
     geometry: Geometry
     executor: Executor
+    preparer: Preparer
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What exists once the model is loaded."""
+
+    fixed: _Loaded
     pool: Pool
     cache: PrefixCache
-    preparer: Preparer
     runset: RunSet
     engine: Engine
 
@@ -74,7 +80,7 @@ class TorchCore(Core):
         model: Any = EMBEDDED,
         tokenizer: Any = None,
         *,
-        name: str = "torch",
+        name: str | None = None,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         context: int | None = None,
@@ -86,16 +92,19 @@ class TorchCore(Core):
         options: dict[str, Any] | None = None,
     ) -> None:
         for what, value in (
-            ("context", context), ("kv_memory", kv_memory), ("max_batch", max_batch), ("chunk_tokens", chunk_tokens)
+            ("context", context),
+            ("kv_memory", kv_memory),
+            ("max_batch", max_batch),
+            ("chunk_tokens", chunk_tokens),
         ):
             if value is not None and value < 1:
                 raise ConfigError(f"{what} of the torch core is {value}: use 1 or more")
         self._kv = KVLimiter()
-        super().__init__(name, self._kv)
-        self.model = model if isinstance(model, str) else getattr(model, "name_or_path", "") or type(model).__name__
+        self.model = _name_of(model)
+        super().__init__(name or f"torch:{self.model}", self._kv)
         self._source = model
         self._tokenizer = tokenizer
-        self._placement = {"device": device, "dtype": dtype, "context": context, "options": options}
+        self._placement: dict[str, Any] = {"device": device, "dtype": dtype, "context": context, "options": options}
         self._kv_memory, self._max_batch, self._chunk_tokens = kv_memory, max_batch, chunk_tokens
         self._constrained, self._prefix_sharing = constrained, prefix_sharing
         self._parts: _Parts | None = None
@@ -114,7 +123,7 @@ class TorchCore(Core):
 
     def prepare(self, call: LLMCall) -> Prepared:
         """Render, tokenise and check the call; raises ModelLoadError, ContextTooLong, or CoreError."""
-        return self._loaded().preparer.prepare(call)
+        return self._loaded().fixed.preparer.prepare(call)
 
     def start(self, job: Job) -> None:
         """Hand the job to the engine's thread."""
@@ -127,9 +136,9 @@ class TorchCore(Core):
             return about
         return {
             **about,
-            "device": str(parts.geometry.device),
-            "dtype": str(parts.geometry.dtype).removeprefix("torch."),
-            "context": parts.geometry.context,
+            "device": str(parts.fixed.geometry.device),
+            "dtype": str(parts.fixed.geometry.dtype).removeprefix("torch."),
+            "context": parts.fixed.geometry.context,
             "kv_memory": parts.pool.budget,
             "kv_used": parts.pool.used,
             "resident": parts.engine.resident,
@@ -138,6 +147,17 @@ class TorchCore(Core):
             "shared_tokens": parts.cache.hits,
         }
 
+    def after_fork(self) -> None:
+        """Start over in a forked child with the model that is loaded: the engine's thread stayed in the parent."""
+        self._loading = threading.Lock()
+        self._kv.reset()
+        if self._parts is not None:
+            import torch
+
+            # OpenMP's threads stayed in the parent too, and a child that wakes them hangs.
+            torch.set_num_threads(1)
+            self._parts = self._with_engine(self._parts.fixed)
+
     def close(self) -> None:
         """End every job with KernelClosed, stop the engine and let the model go; idempotent."""
         with self._loading:
@@ -145,7 +165,7 @@ class TorchCore(Core):
             parts, self._parts = self._parts, None
         if parts is not None:
             parts.engine.close()
-            parts.executor.close()
+            parts.fixed.executor.close()
 
     def _loaded(self) -> _Parts:
         parts = self._parts
@@ -161,36 +181,54 @@ class TorchCore(Core):
     def _assemble(self) -> _Parts:
         loaded = load(self._source, self._tokenizer, **self._placement)
         # Only now: these modules import torch.
-        from aios_kernel.cores.torch.engine import Engine
         from aios_kernel.cores.torch.executor import Executor
-        from aios_kernel.cores.torch.pool import Pool
-        from aios_kernel.cores.torch.prefix import PrefixCache
         from aios_kernel.cores.torch.preparing import Preparer
-        from aios_kernel.cores.torch.runset import RunSet
-        from aios_kernel.cores.torch.sampling import Sampler
 
         executor = Executor(loaded.model)
         try:
             geometry = executor.geometry(loaded.context)
+            executor.check(geometry)
         except Exception as error:
             executor.close()
             raise ModelLoadError(
                 f"model {self.model!r} ({type(loaded.model).__name__}) cannot be batched: {error}; use another "
                 f"architecture, or serve it with another server through the openai core"
             ) from error
-        kind = geometry.device.type
-        budget = self._kv_memory or _free_memory(kind)
-        pool = Pool(geometry, budget)
+        self._kv.budget = self._kv_memory or _free_memory(geometry.device.type)
+        preparer = Preparer(loaded, geometry, self._kv.budget, constrained=self._constrained, name=self.model)
+        return self._with_engine(_Loaded(loaded, geometry, executor, preparer))
+
+    def _with_engine(self, fixed: _Loaded) -> _Parts:
+        """Put a fresh engine, with fresh memory, around what is loaded."""
+        from aios_kernel.cores.torch.engine import Engine
+        from aios_kernel.cores.torch.pool import Pool
+        from aios_kernel.cores.torch.prefix import PrefixCache
+        from aios_kernel.cores.torch.runset import RunSet
+        from aios_kernel.cores.torch.sampling import Sampler
+
+        kind = fixed.geometry.device.type
+        pool = Pool(fixed.geometry, self._kv.budget)
         cache = PrefixCache(pool, enabled=self._prefix_sharing)
         runset = RunSet(self._max_batch or MAX_BATCH.get(kind, 256))
         runset.queue = self.queue
-        preparer = Preparer(loaded, geometry, budget, constrained=self._constrained, name=self.model)
         engine = Engine(
-            executor, cache, Sampler(), runset, preparer.text_stream,
-            eos=loaded.eos, chunk_tokens=self._chunk_tokens or CHUNK_TOKENS.get(kind, 2048), name=self.model,
+            fixed.executor,
+            cache,
+            Sampler(),
+            runset,
+            fixed.preparer.text_stream,
+            eos=fixed.loaded.eos,
+            chunk_tokens=self._chunk_tokens or CHUNK_TOKENS.get(kind, 2048),
+            name=self.model,
         )
-        self._kv.budget = budget
-        return _Parts(loaded, geometry, executor, pool, cache, preparer, runset, engine)
+        return _Parts(fixed, pool, cache, runset, engine)
+
+
+def _name_of(model: str | os.PathLike[str] | Any) -> str:
+    """A name for a model; one for each object, since cores are told apart by it."""
+    if isinstance(model, (str, os.PathLike)):
+        return os.fspath(model)
+    return getattr(model, "name_or_path", "") or f"{type(model).__name__}-{id(model):x}"
 
 
 def _free_memory(kind: str) -> int:
@@ -199,17 +237,4 @@ def _free_memory(kind: str) -> int:
         import torch
 
         return int(torch.cuda.mem_get_info()[0] * GPU_SHARE)
-    return int(min(_free_ram() * CPU_SHARE, CPU_MOST))
-
-
-def _free_ram() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):
-        return 4 * GIB
+    return int(min(free_ram() * CPU_SHARE, CPU_MOST))

@@ -61,7 +61,6 @@ class Engine:
         self._inbox: deque[Job] = deque()
         self._resident: list[Sequence] = []
         self._work = threading.Condition()
-        self._woken = False
         self._closed = False
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
@@ -89,7 +88,6 @@ class Engine:
     def wake(self) -> None:
         """Have the engine look at its jobs again, because one was cancelled."""
         with self._work:
-            self._woken = True
             self._work.notify()
 
     def close(self) -> None:
@@ -164,7 +162,6 @@ class Engine:
                 self._give(sequence, request.echo)
 
     def _dismiss(self) -> None:
-        self._woken = False
         for sequence in [s for s in self._resident if s.job.cancelled or s.job.done]:
             self._fail(sequence, CoreError("the call was cancelled"))
 
@@ -198,9 +195,7 @@ class Engine:
             with torch.inference_mode():
                 logits = self._executor.run(rows)
                 ready = self._constrain(logits, wanted)
-                tokens = self._sampler.sample(
-                    logits, [s.request.sampling for s in wanted], [s.length for s in wanted]
-                )
+                tokens = self._sampler.sample(logits, [s.request.sampling for s in wanted], [s.length for s in wanted])
         except Exception as error:
             log.exception("a forward pass of core %s failed", self._name)
             for row in rows:
@@ -252,14 +247,14 @@ class Engine:
             return "stop"
         return "length" if sequence.generated >= sequence.request.max_tokens else None
 
-    def _give(self, sequence: Sequence, text: str, *, last: bool = False) -> None:
+    def _give(self, sequence: Sequence, text: str, end: FinishReason | None = None) -> None:
         """Pass text on, tool calls apart from content."""
         calls: list[ToolRequest] = []
         parser = sequence.request.parser
         if parser is not None:
             text, calls = parser.push(text)
-            if last:
-                rest, more = parser.flush()
+            if end is not None:
+                rest, more = parser.flush(cut=end == "length")
                 text, calls = text + rest, calls + more
         if not text and not calls:
             return
@@ -273,7 +268,7 @@ class Engine:
             sequence.job.emit(Delta(text=text, tool_calls=pieces))
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> None:
-        self._give(sequence, sequence.stream.flush(), last=True)
+        self._give(sequence, sequence.stream.flush(), reason)
         reply = Reply(
             text="".join(sequence.text),
             tool_calls=tuple(sequence.calls),

@@ -11,15 +11,18 @@ import torch
 
 from aios_kernel.cores.torch import attention
 from aios_kernel.cores.torch.attention import Batch, Chunk, DecodeGroup, Probe
-from aios_kernel.cores.torch.pool import ALIGN, Geometry
+from aios_kernel.cores.torch.pool import ALIGN, Geometry, Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence as Many
+    from collections.abc import Sequence as Many
 
-    from aios_kernel.cores.torch.pool import Slot
+    from aios_kernel.cores.torch.pool import Slab, Slot
     from aios_kernel.cores.torch.sequence import Sequence
 
 __all__ = ["Executor", "Row"]
+
+CHECKED = 24  # tokens
+LIKENESS = 0.98  # bfloat16 alone leaves more than 0.999
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +71,32 @@ class Executor:
             raise ValueError(message)
         return Geometry(tuple(layers[i] for i in range(len(layers))), self.model.dtype, self.device, context)
 
+    def check(self, geometry: Geometry) -> None:
+        """Compare a short text with transformers' own attention; raises ValueError when they disagree.
+
+        So an architecture whose attention takes what we do not know of is refused, instead of served wrongly.
+        """
+        ids = [i % self.model.get_input_embeddings().num_embeddings for i in range(1, CHECKED + 1)]
+        self.model.set_attn_implementation(self._before)
+        try:
+            with torch.inference_mode():
+                expected = self.model(input_ids=torch.tensor([ids], device=self.device), use_cache=False).logits[0, -1]
+        finally:
+            self.model.set_attn_implementation(attention.NAME)
+        pool = Pool(geometry, geometry.slot_bytes(CHECKED))
+        slot = pool.allocate(geometry.capacity(CHECKED))
+        assert slot is not None  # noqa: S101
+        for start, count in ((0, 16), (16, 7), (23, 1)):
+            got = self._forward(
+                ids[start : start + count],
+                list(range(start, start + count)),
+                [count - 1],
+                self._batch_at(slot, start, count),
+            )[0]
+        likeness = torch.cosine_similarity(expected.float(), got.float(), dim=0).item()
+        if likeness < LIKENESS:
+            raise ValueError(f"its results differ from transformers' own (similarity {likeness:.3f})")
+
     def run(self, rows: Many[Row]) -> torch.Tensor:
         """Compute the rows; return logits (rows whose `is_last`, vocabulary) in the order of `ordered(rows)`."""
         ids: list[int] = []
@@ -93,9 +122,7 @@ class Executor:
         with contextlib.suppress(Exception):
             self.model.set_attn_implementation(self._before)
 
-    def _forward(
-        self, ids: list[int], positions: list[int], wanted: list[int], batch: Batch | Probe
-    ) -> torch.Tensor:
+    def _forward(self, ids: list[int], positions: list[int], wanted: list[int], batch: Batch | Probe) -> torch.Tensor:
         device = self.device
         with torch.inference_mode():
             output = self.model(
@@ -107,6 +134,13 @@ class Executor:
             )
         return output.logits[0]
 
+    def _batch_at(self, slot: Slot, start: int, count: int) -> Batch:
+        """One sequence's batch, without a sequence."""
+        if count == 1:
+            return Batch([self._group(slot.slab, [slot.row], [start], 0)], [])
+        length = min(_padded(start + count), slot.capacity)
+        return Batch([], [Chunk(slot.slab, slot.row, 0, count, start, length)])
+
     def _batch(self, rows: Many[Row]) -> Batch:
         groups: list[DecodeGroup] = []
         chunks: list[Chunk] = []
@@ -114,7 +148,8 @@ class Executor:
         singles = [row for row in rows if row.count == 1]
         for slab, members in groupby(singles, key=lambda row: row.slot.slab):
             some = list(members)
-            groups.append(self._group(slab, some, first))
+            places, positions = [r.slot.row for r in some], [r.sequence.computed for r in some]
+            groups.append(self._group(slab, places, positions, first))
             first += len(some)
         for row in rows[len(singles) :]:
             start = row.sequence.computed
@@ -123,9 +158,7 @@ class Executor:
             first += row.count
         return Batch(groups, chunks)
 
-    def _group(self, slab: Any, rows: list[Row], first: int) -> DecodeGroup:
-        places = [row.slot.row for row in rows]
-        positions = [row.sequence.computed for row in rows]
+    def _group(self, slab: Slab, places: list[int], positions: list[int], first: int) -> DecodeGroup:
         low, span = places[0], places[-1] - places[0] + 1
         return DecodeGroup(
             slab,
@@ -136,11 +169,9 @@ class Executor:
             low,
             span,
             # Reading a few rows that nobody needs is cheaper than copying the keys of those that are needed.
-            dense=span < 2 * len(rows),
+            dense=span < 2 * len(places),
         )
 
 
 def _padded(length: int) -> int:
     return -(-length // ALIGN) * ALIGN
-
-

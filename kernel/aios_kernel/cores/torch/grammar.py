@@ -86,7 +86,7 @@ def _reason(error: str) -> str:
 def _llguidance() -> Any:
     try:
         import llguidance
-        import llguidance.hf
+        import llguidance.hf  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
         raise CoreError(
             "JSON schemas and tool calls need llguidance: pip install 'aios-adapters[torch]', "

@@ -41,6 +41,11 @@ class KVLimiter:
         """Give the reservation back."""
         self.reserved -= self._held.pop(task, 0)
 
+    def reset(self) -> None:
+        """Forget every reservation, in a forked child."""
+        self.reserved = 0
+        self._held.clear()
+
     def status(self) -> dict[str, Any]:
         """Describe the budget, in bytes."""
         return {"kv_budget": self.budget, "kv_reserved": self.reserved}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -174,14 +174,14 @@ def _answer_rule(response_format: Mapping[str, Any] | None) -> str | None:
         return json_rule({"type": "object"})
     if kind != "json_schema":
         raise CoreError(f"response_format has the type {kind!r}: use 'text', 'json_object' or 'json_schema'")
-    holder = response_format.get("json_schema", response_format)
-    schema = holder.get("schema", holder.get("json_schema")) if isinstance(holder, dict) else None
+    holder: Any = response_format.get("json_schema") or {}
+    schema: Any = holder.get("schema")
     if not isinstance(schema, dict):
         raise CoreError(
             "response_format of type 'json_schema' has no schema: "
             'use {"type": "json_schema", "json_schema": {"name": ..., "schema": {...}}}'
         )
-    return json_rule(schema)
+    return json_rule(cast("dict[str, Any]", schema))
 
 
 def _defaults(model: Any) -> tuple[float, float, int]:
@@ -205,7 +205,8 @@ def _special(tokenizer: Any) -> set[int]:
 
 
 def _template(tokenizer: Any) -> str:
-    template = getattr(tokenizer, "chat_template", None)
+    template: Any = getattr(tokenizer, "chat_template", None)
     if isinstance(template, dict):
-        template = template.get("tool_use") or template.get("default") or ""
+        named = cast("dict[str, str]", template)
+        return named.get("tool_use") or named.get("default") or ""
     return template or ""

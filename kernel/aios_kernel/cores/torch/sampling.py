@@ -6,7 +6,7 @@ nothing has to be saved when a sequence is put down.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -48,7 +48,7 @@ class Sampler:
         if len(drawn) == len(params):
             return self._draw(logits, params, positions)
         # max instead of argmax: several times faster on bf16.
-        tokens: list[int] = logits.max(dim=-1).indices.tolist()
+        tokens = _ids(logits.max(dim=-1).indices)
         if drawn:
             some = self._draw(logits[drawn], [params[i] for i in drawn], [positions[i] for i in drawn])
             for i, token in zip(drawn, some, strict=True):
@@ -66,7 +66,7 @@ class Sampler:
             dtype=torch.int32,
             device=logits.device,
         )
-        return scores.add_(self._gumbel(keys, logits.shape[1])).max(dim=-1).indices.tolist()
+        return _ids(scores.add_(self._gumbel(keys, logits.shape[1])).max(dim=-1).indices)
 
     def _gumbel(self, keys: torch.Tensor, vocabulary: int) -> torch.Tensor:
         """Return -log(-log u), u uniform from a hash of the row's two keys and the token (murmur3's finaliser)."""
@@ -86,6 +86,10 @@ class Sampler:
         u = (x & 0xFFFFFF).to(torch.float32).add_(0.5).mul_(2.0**-24)
         # 0.5 added to 2^24 - 1 rounds to 2^24 in float32, and log(1) would give an infinite noise.
         return u.clamp_(max=1 - 2.0**-24).log_().neg_().log_().neg_()
+
+
+def _ids(tokens: torch.Tensor) -> list[int]:
+    return cast("list[int]", tokens.tolist())
 
 
 def _cut(scores: torch.Tensor, params: Many[SamplingParams]) -> torch.Tensor:

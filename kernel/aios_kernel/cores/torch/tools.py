@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from aios_kernel.abi import ToolRequest
 from aios_kernel.cores.torch.grammar import json_rule
@@ -128,6 +128,7 @@ class ToolParser:
         self._form = form
         self._tail = ""
         self._inside = False
+        self._between = False  # a call has just ended: line breaks before the next one, or at the end, are no content
         self._said = False  # some text was given out
 
     def push(self, text: str) -> Found:
@@ -139,13 +140,13 @@ class ToolParser:
             pass
         return self._said_so("".join(out)), calls
 
-    def flush(self) -> Found:
-        """Return what is left at the end of the reply."""
+    def flush(self, *, cut: bool = False) -> Found:
+        """Return what is left at the end of the reply; half a call is dropped where the reply was `cut` short."""
         tail, self._tail = self._tail, ""
         if not self._inside:
-            return self._said_so(tail), []
+            return self._said_so("" if self._between and not tail.strip() else tail), []
         calls = _read_calls(tail.removesuffix(self._form.closing) if self._form.closing else tail)
-        return ("", calls) if calls else (self._said_so(self._form.opening + tail), [])
+        return ("", calls) if calls or cut else (self._said_so(self._form.opening + tail), [])
 
     def _advance(self, out: list[str], calls: list[ToolRequest]) -> bool:
         """Move over one border between text and call; False when more text is needed."""
@@ -155,12 +156,17 @@ class ToolParser:
         opening = self._form.opening
         if not opening:
             return self._enter_at_brace(out)
+        if self._between and not self._tail.strip():
+            return False
         before, found, after = self._tail.partition(opening)
         if found:
-            out.append(before)
-            self._tail, self._inside = after, True
+            out.append("" if self._between and not before.strip() else before)
+            self._tail, self._inside, self._between = after, True, False
             return True
         keep = held_back(self._tail, (opening,))
+        if self._between and not self._tail[: len(self._tail) - keep].strip():
+            return False
+        self._between = False
         out.append(self._tail[: len(self._tail) - keep])
         self._tail = self._tail[len(self._tail) - keep :]
         return False
@@ -183,11 +189,9 @@ class ToolParser:
         found = _read_calls(body)
         if found:
             calls.extend(found)
-            # Line breaks between calls are punctuation, not content.
-            after = after.lstrip("\n") if after.lstrip("\n").startswith(self._form.opening) or not after.strip() else after
         else:
             out.append(self._form.opening + body + closing)
-        self._tail, self._inside = after, False
+        self._tail, self._inside, self._between = after, False, bool(found)
         return True
 
     def _said_so(self, text: str) -> str:
@@ -201,16 +205,18 @@ def _read_calls(text: str) -> list[ToolRequest]:
         value: Any = json.loads(text)
     except ValueError:
         return []
-    calls = [_read_call(one, text) for one in (value if isinstance(value, list) else [value])]
+    listed = cast("list[Any]", value) if isinstance(value, list) else [value]
+    calls = [_read_call(one, text) for one in listed]
     return [] if not all(calls) else [call for call in calls if call is not None]
 
 
 def _read_call(value: Any, text: str) -> ToolRequest | None:
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         return None
-    arguments = value.get("arguments", value.get("parameters", {}))
+    call = cast("dict[str, Any]", value)
+    arguments: Any = call.get("arguments", call.get("parameters", {}))
     written = arguments if isinstance(arguments, str) else _as_written(arguments, text)
-    return ToolRequest(id=f"call_{uuid.uuid4().hex[:24]}", name=value["name"], arguments=written)
+    return ToolRequest(id=f"call_{uuid.uuid4().hex[:24]}", name=call["name"], arguments=written)
 
 
 def _as_written(arguments: Any, text: str) -> str:
