@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -77,7 +77,7 @@ class assigned(Generic[T]):  # noqa: N801 - reads as a verb: `with assigned(vari
 
 
 @contextlib.contextmanager
-def carried(values: Values) -> Iterator[None]:
+def carried(values: Values) -> Generator[None, None, None]:
     """Have `values` in this context inside `with`."""
     tokens = [variable.set(value) for variable, value in zip(CARRIED, values, strict=True)]
     try:

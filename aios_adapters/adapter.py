@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aios_kernel.errors import AiosError
@@ -53,10 +55,9 @@ class Adapter:
         """The installed version; None when no distribution of that name is installed, "" when there is none to ask."""
         names = (self.distribution,) if isinstance(self.distribution, str) else self.distribution
         for name in names:
-            try:
-                return metadata.version(name)
-            except metadata.PackageNotFoundError:
-                continue
+            version = _version(name, _installed())
+            if version is not None:
+                return version
         return None if names else ""
 
     def patches_of(self, module: str, version: str | None) -> list[Patch]:
@@ -86,9 +87,27 @@ def load_all() -> list[Adapter | Broken]:
     found: list[Adapter | Broken] = []
     for name in BUILT_IN:
         found += _declared(name, functools.partial(_built_in, name))
-    for point in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+    for point in _entry_points(_installed()):
         found += _declared(point.name, point.load)
     return found
+
+
+def _installed() -> tuple[tuple[str, float], ...]:
+    """What changes when something is installed: the path, and when its folders were written."""
+    return tuple((folder, Path(folder).stat().st_mtime) for folder in sys.path if Path(folder).exists())
+
+
+@functools.lru_cache(maxsize=1)
+def _entry_points(_installed: Any) -> list[metadata.EntryPoint]:
+    return sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
+
+
+@functools.lru_cache(maxsize=64)
+def _version(name: str, _installed: Any) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _built_in(name: str) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
@@ -71,12 +72,14 @@ def disabled() -> bool:
 def _shaped(key: str, value: Any) -> Any:
     """One name may be written without a list, a path as a path."""
     if key in {"only", "exclude"}:
-        return _names(value) if isinstance(value, str) else tuple(value or ())
+        return _names(value) if isinstance(value, str) else tuple(cast("Sequence[str]", value or ()))
     if key in {"policies", "limits"}:
-        return dict(value or {})
+        return dict(cast("Mapping[str, Any]", value or {}))
     if key == "policy" and value is None:
         return "fifo"
-    return os.fspath(value) if key == "trace" and value is not None else value
+    if key == "trace" and value is not None:
+        return os.fspath(cast("str", value))
+    return value
 
 
 def _from_environment() -> dict[str, Any]:
@@ -115,18 +118,20 @@ def _table(file: Path) -> Mapping[str, Any] | None:
 
 def _parse(text: str, file: Path) -> Mapping[str, Any]:
     try:
-        try:
-            import tomllib  # pyright: ignore[reportMissingImports]
-        except ModuleNotFoundError:
-            import tomli as tomllib  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError:
-        message = f"{file} configures aios-adapters, but Python 3.10 cannot read TOML by itself: pip install tomli"
-        raise ConfigError(message) from None
-    loads = cast("Callable[[str], Mapping[str, Any]]", tomllib.loads)  # pyright: ignore[reportUnknownMemberType]
-    try:
-        return loads(text)
+        return _toml(file)(text)
     except ValueError as error:
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(f"{file} is not valid TOML: {error}") from None
+
+
+def _toml(file: Path) -> Callable[[str], Mapping[str, Any]]:
+    for name in ("tomllib", "tomli"):
+        try:
+            return importlib.import_module(name).loads
+        except ModuleNotFoundError:
+            continue
+    raise ConfigError(f"{file} configures aios-adapters, but Python 3.10 cannot read TOML by itself: pip install tomli")
 
 
 def _checked(table: Mapping[str, Any], file: Path) -> dict[str, Any]:

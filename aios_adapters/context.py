@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aios_adapters import _carried
 from aios_adapters.adapter import Adapter
@@ -44,16 +44,16 @@ def _start(native: Function) -> Function:
         values = _carried.capture()
         if values is None or self._started.is_set():
             return native(self)
-        run = self.run
+        attributes = cast("dict[str, Any]", vars(self))
+        own, run = attributes.get("run"), self.run  # a program may have set one on the object
 
         def carried_run() -> None:
-            vars(self).pop("run", None)
+            attributes.pop("run", None)
             if own is not None:
-                self.run = own
+                attributes["run"] = own
             _Carried(run, values)()
 
-        own = vars(self).get("run")  # a program may have set one on the object
-        self.run = carried_run
+        attributes["run"] = carried_run
         return native(self)
 
     return start

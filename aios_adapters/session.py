@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aios_adapters import _carried, config
 from aios_adapters.adapter import Adapter, AdapterError, Broken, load_all
 from aios_adapters.patching import ImportHooks, Moved, Patcher
-from aios_kernel.errors import UnknownName
+from aios_kernel.errors import ConfigError, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -253,6 +253,7 @@ def enable(given: Mapping[str, Any], kernel: Gate | None) -> None:
                 return
             wanted = replace(old.settings, **{key: getattr(wanted, key) for key in given})
             kernel = kernel if kernel is not None or old.owned else old.kernel
+            _check_cores(old, given)
             disable()
         new = Session(wanted, kernel)
         _session = new
@@ -266,6 +267,16 @@ def enable(given: Mapping[str, Any], kernel: Gate | None) -> None:
 def _same(old: Session, wanted: Settings, given: Mapping[str, Any], kernel: Gate | None) -> bool:
     settings = all(getattr(old.settings, key) == getattr(wanted, key) for key in given)
     return settings and (kernel is None or kernel is old.kernel)
+
+
+def _check_cores(old: Session, given: Mapping[str, Any]) -> None:
+    """A new kernel closes the old one's cores: one that was made by the program cannot move over."""
+    llm = old.settings.llm
+    made = llm.values() if isinstance(llm, dict) else () if llm is None else (llm,)
+    if old.owned and "llm" not in given and any(not isinstance(core, str) for core in made):
+        raise ConfigError(
+            "enable() is in force with a core object, which its kernel owns: call disable() first, or pass llm= too"
+        )
 
 
 def disable() -> None:

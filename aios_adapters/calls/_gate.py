@@ -76,9 +76,10 @@ def refusals(refused: Refused | None) -> Generator[None, None, None]:
     try:
         yield
     except SyscallError as error:
-        if refused is None:
+        native = error if refused is None else refused(error)
+        if native is error:
             raise
-        raise refused(error) from error
+        raise native from error
 
 
 def report(grant: Grant, usage: ReadUsage | None, result: Any) -> None:

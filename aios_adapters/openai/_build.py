@@ -50,7 +50,7 @@ def payload(options: Any) -> Body | None:
 
 def build_call(path: str, body: Body, endpoint: str, *, stream: bool) -> LLMCall:
     """Translate a body. Lenient: a call that is only leased need not be understood in full."""
-    common = {
+    common: dict[str, Any] = {
         "model": str(body.get("model") or ""),
         "endpoint": endpoint,
         "stream": stream,
@@ -113,10 +113,11 @@ def _responses(body: Body, common: dict[str, Any]) -> ChatCall:
 
 
 def _embedding(body: Body, common: dict[str, Any]) -> EmbeddingCall:
-    given = body.get("input")
-    one = isinstance(given, str) or (isinstance(given, Sequence) and bool(given) and isinstance(given[0], int))
-    inputs = (given,) if one else tuple(given or ())
-    return EmbeddingCall(**{**common, "stream": False}, inputs=inputs, dimensions=body.get("dimensions"))
+    given: Any = body.get("input") or ()
+    one = isinstance(given, str) or isinstance(given[0] if given else None, int)
+    inputs = (given,) if one else tuple(given)
+    common["stream"] = False
+    return EmbeddingCall(**common, inputs=inputs, dimensions=body.get("dimensions"))
 
 
 def _text(prompt: Any) -> str | None:

@@ -129,8 +129,7 @@ class Exchange:
 
     def refused(self, error: SyscallError) -> BaseException:
         """What a user of the SDK expects where the kernel refuses a call."""
-        import openai
-
+        openai: Any = sys.modules["openai"]
         if isinstance(error, DeadlineExceeded):
             return openai.APITimeoutError(request=self._request)
         if isinstance(error, KernelClosed):

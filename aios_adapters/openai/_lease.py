@@ -93,8 +93,7 @@ def _handed_over(grant: Grant, result: Any, tap: Callable[[ModuleType], Callable
 
 def _response_of(result: Any) -> Any:
     """The HTTP response behind what the SDK returned; None when that is the parsed body."""
-    import openai
-
+    openai: Any = sys.modules["openai"]
     if isinstance(result, openai.BaseModel):
         return None
     for candidate in (getattr(result, "http_response", None), getattr(result, "response", None), result):

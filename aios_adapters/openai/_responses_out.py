@@ -13,7 +13,7 @@ from aios_kernel.abi import Delta, LLMCall, Reply, ToolRequest, ToolRequestDelta
 __all__ = ["ResponseEvents", "response_body"]
 
 Json = dict[str, Any]
-_ECHOED = {
+_ECHOED: Json = {
     "instructions": None,
     "max_output_tokens": None,
     "metadata": {},
@@ -50,7 +50,7 @@ class ResponseEvents:
 
     def begin(self) -> Iterator[Json]:
         """Yield what comes before the first piece."""
-        begun = {**self._shell, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
+        begun: Json = {**self._shell, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
         yield self._event("created", response=begun)
         yield self._event("in_progress", response=begun)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Literal
 
-__all__ = ["MISSING", "Moved", "Patch", "Token", "function_of", "replacement_for", "token_of"]
+__all__ = ["MISSING", "Moved", "Patch", "Token", "replacement_for", "token_of", "underlying"]
 
 Function = Callable[..., Any]
 MISSING: Any = object()
@@ -62,16 +62,21 @@ def token_of(raw: Any) -> Token | None:
 
     Somebody else's wrapper of a replacement shows the same token (`functools.wraps` copies it, proxies forward it).
     """
-    function = getattr(raw, "__func__", raw) if isinstance(raw, (staticmethod, classmethod)) else raw
+    function = underlying(raw)
     token: Token | None = getattr(function, MARK, None)
     return token if token is not None and token.function is function else None
 
 
+def underlying(raw: Any) -> Any:
+    """The function inside a static or class method; anything else as it is, also another patcher's proxy of one."""
+    return raw.__func__ if issubclass(type(raw), (staticmethod, classmethod)) else raw
+
+
 def function_of(raw: Any, patch: Patch) -> Function:
     """What a replacement calls: a function that takes what the attribute's own function takes."""
-    if isinstance(raw, (staticmethod, classmethod)):
-        return raw.__func__  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
-    if not callable(raw):
+    if underlying(raw) is not raw:
+        return underlying(raw)
+    if _method_kind(raw) is None and not hasattr(raw, "__call__"):  # noqa: B004 - `callable` would narrow the type
         raise Moved(f"{patch} is a {type(raw).__name__}, not a function")
     if type(raw) is FunctionType or not hasattr(type(raw), "__get__"):
         return raw
@@ -79,24 +84,33 @@ def function_of(raw: Any, patch: Patch) -> Function:
 
 
 def _through_descriptor(raw: Any) -> Function:
-    """Call another patcher's proxy as attribute access would, so that it sees the instance."""
+    """Call another patcher's proxy as attribute access would, so that it sees the instance or the class."""
+    if _method_kind(raw) is staticmethod:
+        return raw.__get__(None, object)
+    of_class = _method_kind(raw) is classmethod
 
-    @functools.wraps(raw)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return raw.__get__(self, type(self))(*args, **kwargs)
+    def call(bound: Any, *args: Any, **kwargs: Any) -> Any:
+        function = raw.__get__(None, bound) if of_class else raw.__get__(bound, type(bound))
+        return function(*args, **kwargs)
 
     return call
+
+
+def _method_kind(raw: Any) -> Callable[[Any], Any] | None:
+    """What the replacement has to be wrapped in to be bound as the original is."""
+    kinds: tuple[Any, ...] = (staticmethod, classmethod)
+    return next((kind for kind in kinds if isinstance(raw, kind)), None)
 
 
 def replacement_for(patch: Patch, raw: Any, token: Token, *, inherited: Any = None) -> Any:
     """Build what takes the attribute's place, of the same kind and with the same signature."""
     source = inherited if raw is MISSING else raw
-    original = function_of(source, patch)
-    wrapper = patch.wrap(original)
-    shown: Any = source.__func__ if isinstance(source, (staticmethod, classmethod)) else source
+    shown = underlying(source)
+    wrapper = patch.wrap(function_of(source, patch))
     wrapper = functools.update_wrapper(_same_kind(patch, shown, wrapper), shown)
     token.put_on(wrapper)
-    return type(source)(wrapper) if isinstance(source, (staticmethod, classmethod)) else wrapper
+    kind = _method_kind(source)
+    return wrapper if kind is None else kind(wrapper)
 
 
 _KINDS = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
-from aios_adapters.patching._patch import MISSING, Moved, Patch, Token, replacement_for, token_of
+from aios_adapters.patching._patch import MISSING, Moved, Patch, Token, replacement_for, token_of, underlying
 
 __all__ = ["Patcher"]
 
@@ -77,12 +77,11 @@ class Patcher:
             self._hook(owner, group)
 
     def _cover(self, cls: type, name: str, patch: Patch, group: str) -> None:
-        raw = cls.__dict__.get(name)
-        if callable(getattr(raw, "__func__", raw)):
+        if callable(underlying(cls.__dict__.get(name))):
             self._replace(cls, name, patch, group)
 
     def _replace(self, owner: Any, name: str, patch: Patch, group: str) -> None:
-        raw = vars(owner).get(name, MISSING)
+        raw = _own(owner, name)
         if self._has(raw, group):
             return
         inherited = _inherited(owner, name) if raw is MISSING else None
@@ -109,7 +108,7 @@ class Patcher:
             self._hook_one(cls, group)
 
     def _hook_one(self, cls: type, group: str) -> None:
-        raw = cls.__dict__.get(HOOK, MISSING)
+        raw = _own(cls, HOOK)
         if not self._has(raw, group):
             hook = _subclass_hook(cls, raw, self._born)
             Token(self, group, raw).put_on(hook)
@@ -133,7 +132,7 @@ class Patcher:
         owner = entry.owner()
         if owner is None:
             return True
-        token = token_of(vars(owner).get(entry.name))
+        token = token_of(_own(owner, entry.name))
         if token is None or token.patcher is not self or token.group != entry.group:
             return False
         if token.raw is MISSING:
@@ -161,6 +160,11 @@ def _find(module: ModuleType, patch: Patch) -> tuple[Any, str] | None:
     raise Moved(f"{patch} does not exist")
 
 
+def _own(owner: Any, name: str) -> Any:
+    attributes = cast("Mapping[str, Any]", vars(owner))
+    return attributes.get(name, MISSING)
+
+
 def _inherited(owner: Any, name: str) -> Any:
     for cls in owner.__mro__[1:] if isinstance(owner, type) else ():
         if name in cls.__dict__:
@@ -181,7 +185,7 @@ def _tree(base: type) -> Iterator[type]:
 
 
 def _subclass_hook(owner: type, raw: Any, born: Callable[[type], None]) -> Callable[..., None]:
-    native = getattr(raw, "__func__", raw)
+    native = underlying(raw)
     reference = weakref.ref(owner)
 
     def __init_subclass__(cls: type, **kwargs: Any) -> None:  # noqa: N807
