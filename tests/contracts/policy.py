@@ -142,8 +142,9 @@ class PolicyContract:
         assert {p.name: p.usage.total_tokens for p in rig.processes.values()} == used
         assert all(p.waiting == p.running == 0 for p in rig.processes.values())
 
-    def test_nobody_starves_where_that_is_promised(self) -> None:
-        """An urgent agent and ever new ones never leave the resource idle; who waits is served all the same."""
+    @pytest.mark.parametrize("adversary", ["urgent", "new", "either"])
+    def test_nobody_starves_where_that_is_promised(self, adversary: str) -> None:
+        """An urgent agent or ever new ones never leave the resource idle; who waits is served all the same."""
         if not self.make().starvation_free:
             pytest.skip("this policy does not promise it")
         rig = Rig(self.make())
@@ -153,7 +154,7 @@ class PolicyContract:
         victim = rig.submit("victim", 50)
         rng = random.Random(2)
         for number in range(self.patience):
-            name = rng.choice(["urgent", f"new{number}"])
+            name = {"urgent": "urgent", "new": f"new{number}"}.get(adversary, rng.choice(["urgent", f"new{number}"]))
             rig.submit(name, rng.randint(1, 9), priority=1, group=rng.choice(["high", "low"]))
             rig.clock.advance(5.0)
             rig.finish(running)

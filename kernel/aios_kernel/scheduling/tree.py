@@ -169,6 +169,8 @@ class RankTree:
 
     def refresh(self, task: Task, now: float) -> None:
         """Move what `task` is charged for, its path and itself, to where the policy ranks it now."""
+        if not self._tasks:
+            return
         self._mend(now)
         waits = task in self._tasks
         path = task.path if waits else self.policy.path(task)
