@@ -64,7 +64,7 @@ def plot(
 ) -> Path:
     """Draw a trace file, events or slices into `path` and return it.
 
-    `names` replaces the agents' names by pid. Raises ConfigError without matplotlib, or when there is nothing to draw.
+    `names` replaces the agents' names by pid, and gives their order. Raises ConfigError without matplotlib, or when there is nothing to draw.
     """
     found = _slices(source)
     if not found:
@@ -117,7 +117,10 @@ def _rows(found: Sequence[Slice], names: dict[int, str]) -> list[_Row]:
     by_agent: dict[int, list[Slice]] = defaultdict(list)
     for one in found:
         by_agent[one.pid].append(one)
-    return [_row(names.get(pid, by_agent[pid][0].agent), by_agent[pid]) for pid in sorted(by_agent)]
+    # Named agents first, in the order in which they are named; the others in the order in which they came.
+    order = {pid: place for place, pid in enumerate(names)}
+    pids = sorted(by_agent, key=lambda pid: (order.get(pid, len(order)), pid))
+    return [_row(names.get(pid, by_agent[pid][0].agent), by_agent[pid]) for pid in pids]
 
 
 def _row(name: str, found: Sequence[Slice]) -> _Row:
@@ -138,7 +141,7 @@ def _row(name: str, found: Sequence[Slice]) -> _Row:
 def _draw_rows(axes: Any, rows: Sequence[_Row], found: Sequence[Slice]) -> None:
     start, end = min(one.start for one in found), max(one.end for one in found)
     span = max(end - start, 1e-9)
-    axes.set_xlim(start, end + 0.005 * span)
+    axes.set_xlim(0 if start < 0.05 * span else start, end + 0.005 * span)
     axes.set_ylim(len(rows) - 0.5 + 0.05, -0.5 - 0.05)
     boxes: dict[str, list[Any]] = defaultdict(list)
     marks: dict[str, list[tuple[float, float]]] = defaultdict(list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,7 @@ def _positive(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demonstration and report."""
+    _log_only_ours()
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         arm, baseline = _run(args)
         report = _report(args, arm, baseline)
@@ -73,6 +75,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(arm, report)
     return 0 if arm.ok else 1
+
+
+def _log_only_ours() -> None:
+    """Keep the frameworks' own reports of an agent's failure off the screen: the failure is a row of the table."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("aios: %(message)s"))
+    for name in ("aios_adapters", "aios_kernel"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(handler)
 
 
 def _run(args: argparse.Namespace) -> tuple[Arm, Arm | None]:
@@ -96,7 +109,8 @@ def _run(args: argparse.Namespace) -> tuple[Arm, Arm | None]:
         say(f"{args.agents} agents without the kernel: generate() behind one lock")
         baseline = _baseline(args.model, lambda: make_runs(programs, args.agents, args.seed))
     say(f"{args.agents} agents through the kernel, policy {args.policy}")
-    arm = Arm(Kernel(policy=args.policy, llm=core), args.model, make_runs(programs, args.agents, args.seed))
+    name = getattr(core, "model", "") or args.model  # what the programs ask for: AutoGen compares it with the reply's
+    arm = Arm(Kernel(policy=args.policy, llm=core), name, make_runs(programs, args.agents, args.seed))
     with make_view() as view:
         run_arm(arm, trace=args.trace, tick=view.tick)
     return arm, baseline
@@ -130,7 +144,7 @@ def _baseline(model: str, make: Any) -> Arm:
 
     loaded = load(model.partition(":")[2] or EMBEDDED)
     core = LockedGenerate(loaded.model, loaded.tokenizer, eos=loaded.eos)
-    arm = Arm(Kernel(llm=core), model, make(), hidden_waits=core.waits)
+    arm = Arm(Kernel(llm=core), model.partition(":")[2] or EMBEDDED, make(), hidden_waits=core.waits)
     with make_view() as view:
         run_arm(arm, tick=view.tick)
     return arm

@@ -104,7 +104,7 @@ class Arm:
 
     def row_names(self) -> dict[int, str]:
         """How each process is called in the timeline: by its agent, and in a team by its member too."""
-        members: dict[str, list[Process]] = {}
+        members: dict[str, list[Process]] = {run.name: [] for run in self.runs}
         for process in self.kernel.processes:
             members.setdefault(process.group, []).append(process)
         return {

@@ -75,6 +75,7 @@ class ChromeTrace:
         self._recorder = _Recorder()
         self._serial = Serial()
         self._file.write("[\n")
+        self._file.flush()
         self._first = True
 
     def __call__(self, event: Event) -> None:

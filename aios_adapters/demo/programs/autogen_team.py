@@ -1,4 +1,4 @@
-"""An AutoGen 0.7 team: two assistants take turns until the work is approved."""
+"""An AutoGen 0.7 team: a round-robin group chat of one assistant with tools, over when the assistant has answered."""
 
 from __future__ import annotations
 
