@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from aios_adapters.cli.tables import rich_console, show_table
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["add_parser"]
 
@@ -28,7 +31,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     ):
         verb = verbs.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
         if name != "list":
-            verb.add_argument("name", nargs="?" if name != "rm" else None, default=_default(), help="default: %(default)s")
+            verb.add_argument(
+                "name", nargs="?" if name != "rm" else None, default=_default(), help="default: %(default)s"
+            )
         verb.add_argument("--json", action="store_true", help="print one JSON object")
         verb.set_defaults(run=run)
 
@@ -57,8 +62,13 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"cache": str(models.cache_dir()), "models": rows}, indent=2))
         return 0
-    cells = [[r["name"], "ready" if r["installed"] else "not pulled", f"{r['download_bytes'] // MEGA} MB", r["licence"]] for r in rows]
-    show_table(["model", "state", "download", "licence"], [[str(cell) for cell in row] for row in cells], right=["download"])
+    cells = [
+        [r["name"], "ready" if r["installed"] else "not pulled", f"{r['download_bytes'] // MEGA} MB", r["licence"]]
+        for r in rows
+    ]
+    show_table(
+        ["model", "state", "download", "licence"], [[str(cell) for cell in row] for row in cells], right=["download"]
+    )
     return 0
 
 
@@ -94,7 +104,7 @@ def _remove(args: argparse.Namespace) -> int:
     return 0
 
 
-class _Display(AbstractContextManager["_Display"]):
+class _Display:
     """Show what a pull is doing: a bar with rich on a terminal, one line per stage elsewhere (on stderr)."""
 
     def __init__(self) -> None:
@@ -105,9 +115,11 @@ class _Display(AbstractContextManager["_Display"]):
         if console is not None:
             from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
 
-            self._bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=console)
+            self._bar = Progress(
+                SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=console
+            )
 
-    def __enter__(self) -> _Display:
+    def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
         return self

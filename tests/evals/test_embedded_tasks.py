@@ -6,24 +6,53 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
+
 from aios_evals.embedded import chat, wordings, words
-from aios_evals.embedded.evaluate import Episode, harder_episodes, judge, run, shipped_episodes, succeeded
 from aios_evals.embedded.client import Reply, Request
+from aios_evals.embedded.evaluate import Episode, harder_episodes, judge, run, shipped_episodes, succeeded
 from aios_evals.embedded.tasks import KINDS, NEEDS, Task, World, solve
 from aios_evals.embedded.toolsets import CORE, OTHER, other_task, shipped, varied
 from aios_evals.embedded.words import Source, held_out
-
 from aios_kernel.tools import Toolbox
 
-PAIRS = [*wordings.CALC.values(), *wordings.NEXT.values(), *wordings.RECALL_CALC.values(), *wordings.READ_CALC.values(), wordings.RAW]
-PAIRS += [wordings.REMEMBER, wordings.RECALL, wordings.WRITE, wordings.READ, wordings.READ_BACK, wordings.THEN_REMEMBER, wordings.THEN_WRITE]
-PAIRS += [wordings.RECALL_WRITE, wordings.READ_REMEMBER, (wordings.JOIN, wordings.JOIN_TEST), chat.TALK, chat.THANKS, chat.BEYOND]
+PAIRS = [
+    *wordings.CALC.values(),
+    *wordings.NEXT.values(),
+    *wordings.RECALL_CALC.values(),
+    *wordings.READ_CALC.values(),
+    wordings.RAW,
+]
+PAIRS += [
+    wordings.REMEMBER,
+    wordings.RECALL,
+    wordings.WRITE,
+    wordings.READ,
+    wordings.READ_BACK,
+    wordings.THEN_REMEMBER,
+    wordings.THEN_WRITE,
+]
+PAIRS += [
+    wordings.RECALL_WRITE,
+    wordings.READ_REMEMBER,
+    (wordings.JOIN, wordings.JOIN_TEST),
+    chat.TALK,
+    chat.THANKS,
+    chat.BEYOND,
+]
 
 
 def test_wordings_and_names_of_the_test_are_not_trained_on() -> None:
     """The two lists of every pair have nothing in common, case and dots aside."""
-    names = [pair for kind in (*CORE.values(), *OTHER.values()) for pair in (kind.names, kind.descriptions, kind.requests)]
-    for train, test in [*PAIRS, *names, (words.NOUNS, words.NOUNS_TEST), (words.ADJECTIVES, words.ADJECTIVES_TEST), (words.STEMS, words.STEMS_TEST)]:
+    names = [
+        pair for kind in (*CORE.values(), *OTHER.values()) for pair in (kind.names, kind.descriptions, kind.requests)
+    ]
+    for train, test in [
+        *PAIRS,
+        *names,
+        (words.NOUNS, words.NOUNS_TEST),
+        (words.ADJECTIVES, words.ADJECTIVES_TEST),
+        (words.STEMS, words.STEMS_TEST),
+    ]:
         assert not {text.lower().strip(" .!?") for text in train} & {text.lower().strip(" .!?") for text in test} - {""}
 
 
@@ -53,10 +82,14 @@ def test_plans_replay_with_the_real_tools(kind: str) -> None:
             for path, content in task.world.files.items():
                 box.write_file(path, content)
             done = solve(task)
-            for (name, values, result), tool in ((step, next(t for t in shipped() if t.kind == step[0])) for step in done.steps):
+            for (name, values, result), tool in (
+                (step, next(t for t in shipped() if t.kind == step[0])) for step in done.steps
+            ):
                 assert box.call(name, dict(zip(tool.parameters, values, strict=True))) == result
             assert box.notes == done.world.notes
-            assert not any(result.startswith("error") for _, _, result in done.steps) or kind.startswith(("calc", "recall_calc", "read_calc"))
+            assert not any(result.startswith("error") for _, _, result in done.steps) or kind.startswith(
+                ("calc", "recall_calc", "read_calc")
+            )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,14 +12,39 @@ from aios_kernel.tools import Toolbox, evaluate, normal_key
 
 @pytest.mark.parametrize(
     ("expression", "value"),
-    [("37 * 42", "1554"), ("(1 + 2) / 4", "0.75"), ("2 ** 10", "1024"), ("2^3", "8"), ("-7 // 2", "-4"), ("10 / 3", "3.333333333"), ("0.1 + 0.2", "0.3")],
+    [
+        ("37 * 42", "1554"),
+        ("(1 + 2) / 4", "0.75"),
+        ("2 ** 10", "1024"),
+        ("2^3", "8"),
+        ("-7 // 2", "-4"),
+        ("10 / 3", "3.333333333"),
+        ("0.1 + 0.2", "0.3"),
+    ],
 )
 def test_calculate(expression: str, value: str) -> None:
     """Arithmetic comes out short and right."""
     assert Toolbox().calculate(expression) == value
 
 
-@pytest.mark.parametrize("expression", ["__import__('os')", "a + 1", "9 ** 9 ** 9", "(-1) ** 0.5", "1 / 0", "1 +", "True + 1", "1" * 300, "9**500**2", "1e308 * 10 ** 400", "f(1)", "'a' * 3", ""])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "__import__('os')",
+        "a + 1",
+        "9 ** 9 ** 9",
+        "(-1) ** 0.5",
+        "1 / 0",
+        "1 +",
+        "True + 1",
+        "1" * 300,
+        "9**500**2",
+        "1e308 * 10 ** 400",
+        "f(1)",
+        "'a' * 3",
+        "",
+    ],
+)
 def test_calculate_refuses_in_words(expression: str) -> None:
     """Whatever a model writes, the answer is text, and nothing is run."""
     assert Toolbox().calculate(expression).startswith(("error:", "inf"))
@@ -77,6 +102,8 @@ def test_react_parse() -> None:
     action = react.parse('Thought: x\nAction: recall\nAction Input: {"key": "a"}\nObservation: made up')
     assert action == react.Action("recall", {"key": "a"})
     assert react.parse("Final Answer: done\nreally") == react.Answer("done\nreally")
-    assert react.parse('Action: f\nAction Input: {"a": "Final Answer: no"}') == react.Action("f", {"a": "Final Answer: no"})
+    assert react.parse('Action: f\nAction Input: {"a": "Final Answer: no"}') == react.Action(
+        "f", {"a": "Final Answer: no"}
+    )
     for text in ("hello", "Action: f\nAction Input: not json", "Action: f\nAction Input: [1]", "Action: f"):
         assert isinstance(react.parse(text), react.Unreadable)

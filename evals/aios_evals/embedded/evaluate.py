@@ -176,14 +176,14 @@ def run(client: Client, episodes: Sequence[Episode]) -> None:
             episode.take(reply)
 
 
-def table(episodes: Sequence[Episode]) -> dict[str, float]:
+def table(results: Sequence[tuple[str, bool]]) -> dict[str, float]:
     """Return the share of successes by kind of task, and over all."""
     by: dict[str, list[bool]] = defaultdict(list)
-    for episode in episodes:
-        by[episode.task.kind].append(judge(episode))
+    for kind, good in results:
+        by[kind].append(good)
     shares = {kind: round(sum(good) / len(good), 3) for kind, good in by.items()}
-    everything = [one for good in by.values() for one in good]
-    return {**shares, "all": round(sum(everything) / len(everything), 4), "tasks": len(everything)}
+    right = sum(good for _, good in results)
+    return {**shares, "all": round(right / len(results), 4), "right": right, "tasks": len(results)}
 
 
 def failures(episodes: Sequence[Episode]) -> list[dict[str, Any]]:
@@ -211,34 +211,66 @@ MODES: Mapping[str, tuple[Callable[..., list[Episode]], bool, bool]] = {
 }
 
 
+def measure(client: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """Run every mode that was asked for: our own loops in batches, the frameworks through the kernel, plain chat."""
+    report: dict[str, Any] = {}
+    for mode in options.modes.split(","):
+        wrong: list[Any] = []
+        if mode in MODES:
+            make, as_react, client.constrained = MODES[mode]
+            episodes = make(options.count, options.seed, as_react=as_react)
+            run(client, episodes)
+            report[mode], wrong = table([(e.task.kind, judge(e)) for e in episodes]), failures(episodes)
+        else:
+            from aios_evals.embedded import frameworks
+
+            attempts = frameworks.evaluate(mode, options.count, options.seed, workers=options.workers)
+            report[mode] = table([(a.task.kind, a.good) for a in attempts])
+            wrong = [
+                {"request": a.task.request, "used": sorted(map(str, a.used)), "final": a.final, "error": a.error}
+                for a in attempts
+                if not a.good
+            ]
+        if options.failures:
+            report[f"{mode} failures"] = wrong
+    return report
+
+
 def main() -> None:
     """Evaluate and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", type=Path, required=True)
-    parser.add_argument("--adapter", type=Path, help="a training checkpoint or an adapter folder; none: the base model")
-    parser.add_argument("--modes", default="chat,react")
+    parser.add_argument("--base", type=Path, help="folder of the base model; default: that of the cache")
+    parser.add_argument(
+        "--adapter", type=Path, help="a training checkpoint or an adapter folder; default: the shipped one"
+    )
+    parser.add_argument(
+        "--modes", default="chat,react", help=f"of {', '.join(MODES)}, langgraph, autogen, openai, plain"
+    )
     parser.add_argument("--count", type=int, default=4, help="tasks of every kind")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--failures", action="store_true")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--workers", type=int, default=12, help="agents at a time, through a framework")
+    parser.add_argument("--failures", action="store_true", help="list what went wrong")
+    parser.add_argument("--json", action="store_true", help="print one line")
     options = parser.parse_args()
     import torch
 
     from aios_evals.embedded.local import load
+    from aios_kernel import models
 
     torch.set_num_threads(options.threads)
-    client = load(options.base, options.adapter)
+    base, adapter = options.base or models.pull(), options.adapter or models.adapter_folder()
+    own = {mode for mode in options.modes.split(",") if mode in MODES or mode == "plain"}
+    client = load(base, adapter) if own else None
     report: dict[str, Any] = {}
-    for mode in options.modes.split(","):
-        make, as_react, client.constrained = MODES[mode]
-        episodes = make(options.count, options.seed, as_react=as_react)
-        run(client, episodes)
-        report[mode] = table(episodes)
-        if options.failures:
-            report[f"{mode} failures"] = failures(episodes)
-    write = sys.stdout.write
-    write(json.dumps(report, ensure_ascii=False, indent=None if options.json else 1, default=str) + "\n")
+    if "plain" in own and client is not None:
+        from aios_evals.embedded.plain_chat import compare
+
+        report["plain"] = compare(load(base, None).model, client.model, client.tokenizer)
+        options.modes = ",".join(mode for mode in options.modes.split(",") if mode != "plain")
+    if options.modes:
+        report |= measure(client, options)
+    sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=None if options.json else 1, default=str) + "\n")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ def export(checkpoint: Path, folder: Path, facts: dict[str, Any], scale: float =
         tensors[f"base_model.model.model.{name}.lora_B.weight"] = b.to(torch.bfloat16).contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "adapter.safetensors", metadata={"format": "pt"})
+    (folder / "adapter.safetensors").chmod(0o644)  # the writer keeps it private; an installed package is read by all
     layers = sorted({int(name.split(".")[1]) for name in parts})
     modules = sorted({name.rsplit(".", 1)[1] for name in parts})
     rank = next(iter(parts.values()))[0].shape[0]
@@ -54,7 +55,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
     step, seconds, tokens, *_ = torch.load(options.checkpoint, weights_only=False)["progress"]
-    facts = {"base": entry().name, "base_sha256": entry().sha256, "steps": step, "tokens": tokens, "minutes": round(seconds / 60, 1)}
+    facts = {
+        "base": entry().name,
+        "base_sha256": entry().sha256,
+        "steps": step,
+        "tokens": tokens,
+        "minutes": round(seconds / 60, 1),
+    }
     export(options.checkpoint, options.folder, facts)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
+from torch.nn import functional
 
 from aios_evals.embedded import chat
 from aios_evals.embedded.packed import PackedLlama
@@ -34,7 +34,7 @@ def wrong_turns(
 ) -> list[list[tuple[str, str]]]:
     """Return, for each conversation, the learned turns that go wrong: (what was right, what the model prefers)."""
     packed = pack(tokenizer, Group(prefix, list(talks)))
-    guess = F.linear(model.hidden(packed), model.frozen["embed_tokens.weight"]).argmax(-1)
+    guess = functional.linear(model.hidden(packed), model.frozen["embed_tokens.weight"]).argmax(-1)
     out: list[list[tuple[str, str]]] = []
     at = 0
     for talk in talks:

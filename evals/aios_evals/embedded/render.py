@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aios_evals.embedded import chat
 from aios_evals.embedded.tasks import KINDS, NEEDS, Task, solve
-from aios_evals.embedded.toolsets import OTHER, Tool, call_arguments, other_task, shipped_set, varied
+from aios_evals.embedded.toolsets import CORE, OTHER, Tool, call_arguments, other_task, shipped_set, varied
 from aios_evals.embedded.words import Source
 from aios_kernel import react
 
@@ -113,13 +113,13 @@ def react_segments(task: Task, tools: Sequence[Tool]) -> list[Segment]:
     return out + reply(f"Final Answer: {done.answer}")
 
 
-def draw_task(s: Source, tools: Sequence[Tool], weights: dict[str, float] | None = None) -> Task:
+def draw_task(s: Source, tools: Sequence[Tool]) -> Task:
     """Draw a task that these tools can do; now and then small talk or one that no tool fits."""
     have = {tool.kind for tool in tools}
     share = s.random.random()
     if share < 0.05:
         return chat.small_talk(s)
-    if share < 0.11 and have <= set(NEEDS["calc_write"] | NEEDS["calc_remember"] | {"recall", "read_file"}):
+    if share < 0.13 and have <= set(CORE):
         return chat.beyond(s)
     others = [name for name in OTHER if name in have and OTHER[name].fields and OTHER[name].requests[0]]
     able = [name for name, needs in NEEDS.items() if needs <= have]
@@ -127,12 +127,11 @@ def draw_task(s: Source, tools: Sequence[Tool], weights: dict[str, float] | None
         return other_task(s, s.pick(others))
     if not able:
         return chat.small_talk(s)
-    extra = weights or {}
-    chosen = s.random.choices(able, [KINDS[name][1] * extra.get(name, 1.0) for name in able])[0]
+    chosen = s.random.choices(able, [KINDS[name][1] for name in able])[0]
     return KINDS[chosen][0](s)
 
 
-def fill_group(s: Source, prefix: str, budget: int, draw: Callable[[], list[Segment]]) -> Group:
+def fill_group(prefix: str, budget: int, draw: Callable[[], list[Segment]]) -> Group:
     """Draw conversations until about `budget` characters are reached."""
     suffixes: list[list[Segment]] = []
     while budget > 0:
@@ -152,7 +151,7 @@ def draw_group(s: Source, budget: int, plain: Sequence[tuple[str | None, str, st
         )
     tools = shipped_set(s) if share < 0.78 else varied(s)
     if s.chance(0.42):
-        return fill_group(s, react_prefix(tools), budget, lambda: react_segments(draw_task(s, tools), tools))
+        return fill_group(react_prefix(tools), budget, lambda: react_segments(draw_task(s, tools), tools))
     system = s.side(*SYSTEMS)
     end = " TERMINATE" if system == AUTOGEN else ""
 
@@ -162,7 +161,7 @@ def draw_group(s: Source, budget: int, plain: Sequence[tuple[str | None, str, st
             return [(turn("user", prompt), False), *reply(answer + end)]
         return chat_segments([draw_task(s, tools) for _ in range(2 if s.chance(0.2) else 1)], tools, end)
 
-    return fill_group(s, tools_prefix(system, tools), budget, talk)
+    return fill_group(tools_prefix(system, tools), budget, talk)
 
 
 def _plain(entry: tuple[str | None, str, str]) -> list[Segment]:

@@ -19,6 +19,13 @@ MISSING_FILE = "no file at that path"
 Step = tuple[str, tuple[str, ...]]
 
 
+def _calculate(expression: str) -> str:
+    try:
+        return evaluate(expression)
+    except ValueError as error:
+        return f"error: {error}"
+
+
 @dataclass
 class World:
     """What the tools of a task act on."""
@@ -30,24 +37,19 @@ class World:
     def run(self, kind: str, arguments: Sequence[str]) -> str:
         """Run one tool of this kind."""
         first = arguments[0] if arguments else ""
-        match kind:
-            case "calculate":
-                try:
-                    return evaluate(first)
-                except ValueError as error:
-                    return f"error: {error}"
-            case "remember":
-                self.notes[normal_key(first)] = arguments[1]
-                return "saved"
-            case "recall":
-                return self.notes.get(normal_key(first), MISSING_NOTE)
-            case "write_file":
-                self.files[first] = arguments[1]
-                return "written"
-            case "read_file":
-                return self.files.get(first, MISSING_FILE)
-            case _:
-                return self.answers.get("|".join((kind, *arguments)), "nothing found")
+        if kind == "calculate":
+            return _calculate(first)
+        if kind == "remember":
+            self.notes[normal_key(first)] = arguments[1]
+        elif kind == "write_file":
+            self.files[first] = arguments[1]
+        known = {
+            "remember": "saved",
+            "write_file": "written",
+            "recall": self.notes.get(normal_key(first), MISSING_NOTE),
+            "read_file": self.files.get(first, MISSING_FILE),
+        }
+        return known.get(kind) or self.answers.get("|".join((kind, *arguments)), "nothing found")
 
     def copy(self) -> World:
         """Return an independent copy."""
@@ -64,7 +66,6 @@ class Task:
     answer: str
     must: tuple[str, ...] = ()
     world: World = field(default_factory=World)
-    forbid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def ask(s: Source, template: str, **values: str) -> str:
         else s.side(w.BEFORE_OTHER, w.BEFORE_OTHER_TEST)
     )
     after = s.side(w.AFTER, w.AFTER_TEST)
-    bare = template.startswith("{") or template.startswith("the ")
+    bare = template.startswith(("{", "the "))
     if bare:
         before = s.side(w.BEFORE_OTHER, w.BEFORE_OTHER_TEST)
     if after[:2] in (" f", " p", " n") and (open_end or question):

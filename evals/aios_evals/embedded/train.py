@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import signal
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ import torch
 from aios_evals.embedded.distil import load_or_make
 from aios_evals.embedded.packed import Packed, PackedLlama
 from aios_evals.embedded.render import Group, draw_group
+from aios_evals.embedded.team import Team
 from aios_evals.embedded.words import Source
 
 WARM_UP = 20
@@ -58,18 +61,22 @@ def pack(tokenizer: Any, group: Group) -> Packed:
 class Trainer:
     """Holds the state of a run: adapter, optimizer, data source, step and time spent."""
 
-    def __init__(self, model: Any, tokenizer: Any, settings: Settings, out: Path, plain: list[Any]) -> None:
+    def __init__(self, model: Any, tokenizer: Any, settings: Settings, out: Path, plain: list[Any], team: Team) -> None:
         torch.manual_seed(settings.seed)
-        self.settings, self.tokenizer, self.out, self.plain = settings, tokenizer, out, plain
+        self.settings, self.tokenizer, self.out, self.plain, self.team = settings, tokenizer, out, plain, team
         self.packed = PackedLlama(model, settings.layers, settings.rank, settings.scale)
         self.optimizer = torch.optim.AdamW(
             self.packed.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.0
         )
+        self.parameters = list(self.packed.parameters())
         self.source = Source(settings.seed)
         self.step, self.seconds, self.tokens, self.loss, self.right = 0, 0.0, 0, 0.0, 0.0
-        self.stopping = False
+        self.stopping = self.over = False
         if self.checkpoint.exists():
             self._load()
+        self.watch = self.seconds
+        if team.size > 1:
+            self.source = Source(settings.seed + 1_000_003 * team.rank + self.step)
 
     @property
     def checkpoint(self) -> Path:
@@ -90,7 +97,7 @@ class Trainer:
         state["source"] = self.source.random.getstate()
         part = self.checkpoint.with_suffix(".part")
         torch.save(state, part)
-        os.replace(part, self.checkpoint)
+        part.replace(self.checkpoint)
 
     def rate(self) -> float:
         """Return the learning rate: a short warm-up, then half a cosine over the planned time."""
@@ -105,22 +112,29 @@ class Trainer:
         packed = pack(self.tokenizer, draw_group(self.source, self.settings.budget, self.plain))
         loss, right = self.packed(packed)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.packed.parameters(), 1.0)
+        # Whether to stop, and the time by which the rate goes, must be the same for all.
+        first = self.team.rank == 0
+        wish = float(self.stopping or (first and self.watch >= self.settings.minutes * 60))
+        mine = [wish, self.watch if first else 0.0, len(packed.tokens), loss.item(), right.item()]
+        stop, self.seconds, tokens, total, hits = self.team.average(self.parameters, mine)
+        self.over = stop > 0
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.step, self.tokens = self.step + 1, self.tokens + len(packed.tokens)
+        self.step, self.tokens = self.step + 1, self.tokens + int(tokens)
         keep = min(0.97, 1 - 1 / self.step)
-        self.loss = keep * self.loss + (1 - keep) * loss.item()
-        self.right = keep * self.right + (1 - keep) * right.item()
+        self.loss = keep * self.loss + (1 - keep) * total / self.team.size
+        self.right = keep * self.right + (1 - keep) * hits / self.team.size
 
     def run(self, steps: int | None, log: Any) -> None:
         """Train until the planned time or number of steps is reached, or until interrupted."""
-        saved = began = time.monotonic()
-        before = self.seconds
-        while not self.stopping and self.seconds < self.settings.minutes * 60 and (steps is None or self.step < steps):
+        saved = last = time.monotonic()
+        while not self.over and (steps is None or self.step < steps):
             self.learn()
             now = time.monotonic()
-            self.seconds = before + now - began
+            self.watch, last = self.watch + now - last, now
+            if self.team.rank:
+                continue  # the first worker keeps the books
             if self.step % 10 == 0:
                 line = {"step": self.step, "minutes": round(self.seconds / 60, 2), "tokens": self.tokens}
                 line |= {"loss": round(self.loss, 4), "right": round(self.right, 4), "rate": self.rate()}
@@ -129,7 +143,8 @@ class Trainer:
             if now - saved > SAVE_EVERY:
                 self.save()
                 saved = now
-        self.save()
+        if self.team.rank == 0:
+            self.save()
 
     def stop(self, *_: object) -> None:
         """Finish the current step and save."""
@@ -148,13 +163,37 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=Settings.rank)
     parser.add_argument("--rate", type=float, default=Settings.rate)
     parser.add_argument("--budget", type=int, default=Settings.budget, help="characters of conversation per step")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="threads of each worker")
+    parser.add_argument("--workers", type=int, default=2, help="processes that take every step together")
     parser.add_argument("--plain", type=int, default=640, help="how many plain questions to ask the unchanged model")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.workers == 1:
+        work(0, options, "")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        context = multiprocessing.get_context("spawn")
+        meeting = f"{folder}/meeting"
+        workers = [context.Process(target=work, args=(rank, options, meeting)) for rank in range(options.workers)]
+
+        def stop(*_: object) -> None:
+            for worker in workers:
+                if worker.pid:
+                    os.kill(worker.pid, signal.SIGINT)
+
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+
+def work(rank: int, options: argparse.Namespace, meeting: str) -> None:
+    """Train as one of the workers."""
     from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import: not for --help
 
     torch.set_num_threads(options.threads)
-    options.out.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(options.base)
     model = AutoModelForCausalLM.from_pretrained(options.base, dtype=torch.bfloat16).eval()
     settings = Settings(
@@ -165,8 +204,9 @@ def main() -> None:
         budget=options.budget,
         minutes=options.minutes,
     )
+    team = Team(rank, options.workers, meeting)
     plain = load_or_make(options.out / "plain.json", model, tokenizer, options.plain, options.seed)
-    trainer = Trainer(model, tokenizer, settings, options.out, plain)
+    trainer = Trainer(model, tokenizer, settings, options.out, plain, team)
     signal.signal(signal.SIGINT, trainer.stop)
     signal.signal(signal.SIGTERM, trainer.stop)
     with (options.out / "log.jsonl").open("a", encoding="utf-8") as log:

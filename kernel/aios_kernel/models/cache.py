@@ -82,7 +82,7 @@ def publish(part: Path, final: Path) -> None:
     if final.exists():
         shutil.rmtree(final)
     final.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(part, final)
+    part.replace(final)
 
 
 def size_of(folder: Path) -> int:
