@@ -15,7 +15,9 @@ _TOOLS = "langchain_core.tools.base"
 _PREGEL = "langgraph.pregel"
 
 # The base's own methods that only say "not implemented" stay as they are. The base's asynchronous ones run the
-# synchronous ones in a thread: those are gated too, so that waiting is done by the caller's event loop.
+# synchronous ones in a thread: those are gated too, so that waiting is done by the caller's event loop. In the loop's few
+# threads, the streams that wait for a grant would keep the one that has it from going on. The core's test whether a
+# class has its own method still holds: both sides of `cls._astream is BaseChatModel._astream` are our function.
 ADAPTER = Adapter(
     name="langchain",
     module="langchain_core",
@@ -27,11 +29,11 @@ ADAPTER = Adapter(
         Patch(module=_CHAT, path="BaseChatModel._generate", wrap=_leaves.whole(_chat.Chat), subclasses="only"),
         Patch(module=_CHAT, path="BaseChatModel._agenerate", wrap=_leaves.awhole(_chat.Chat), subclasses=True),
         Patch(module=_CHAT, path="BaseChatModel._stream", wrap=_leaves.streamed(_chat.Chat), subclasses="only"),
-        Patch(module=_CHAT, path="BaseChatModel._astream", wrap=_leaves.astreamed(_chat.Chat), subclasses="only"),
+        Patch(module=_CHAT, path="BaseChatModel._astream", wrap=_leaves.astreamed(_chat.Chat), subclasses=True),
         Patch(module=_LLMS, path="BaseLLM._generate", wrap=_leaves.whole(_text.Prompts), subclasses="only"),
         Patch(module=_LLMS, path="BaseLLM._agenerate", wrap=_leaves.awhole(_text.Prompts), subclasses=True),
         Patch(module=_LLMS, path="BaseLLM._stream", wrap=_leaves.streamed(_text.Stream), subclasses="only"),
-        Patch(module=_LLMS, path="BaseLLM._astream", wrap=_leaves.astreamed(_text.Stream), subclasses="only"),
+        Patch(module=_LLMS, path="BaseLLM._astream", wrap=_leaves.astreamed(_text.Stream), subclasses=True),
         Patch(module=_LLMS, path="LLM._call", wrap=_leaves.whole(_text.Prompt), subclasses="only"),
         Patch(module=_LLMS, path="LLM._acall", wrap=_leaves.awhole(_text.Prompt), subclasses=True),
         Patch(

@@ -1,0 +1,190 @@
+"""Programs as users write them with LangChain and LangGraph, and what can be compared of two runs of one."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import warnings
+
+from langchain.agents import create_agent
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from langgraph.graph import END, START, MessagesState, StateGraph
+from pydantic import BaseModel
+
+from aios_evals.endpoint import Prompt, ToolCall
+
+
+class Weight(BaseModel):
+    """A weight."""
+
+    what: str
+    grams: int
+
+
+@tool
+def weigh(what: str) -> str:
+    """Weigh a thing."""
+    return f"{what} weighs 450 g"
+
+
+@tool
+async def measure(what: str) -> str:
+    """Measure a thing."""
+    return f"{what} is 8 cm wide"
+
+
+@tool
+def fail(what: str) -> str:
+    """Fail."""
+    raise ZeroDivisionError(what)
+
+
+TOOLS = [weigh, measure]
+
+
+def script(prompt: Prompt):
+    """Call the tools that a user names, one of them by default; the rest is the endpoint's default."""
+    if prompt.last.get("role") != "user" or not prompt.tools or prompt.body.get("tool_choice"):
+        return None
+    named = [t["function"]["name"] for t in prompt.tools if t["function"]["name"] in prompt.user_text]
+    return [ToolCall(name, {"what": f"apple {index}"}) for index, name in enumerate(named)] or None
+
+
+def model(url: str, **kwargs) -> ChatOpenAI:
+    return ChatOpenAI(base_url=url, api_key="test", model="sim", max_retries=0, **kwargs)
+
+
+def ask(text: str) -> dict:
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+def react(url: str, name: str | None = None):
+    """The older prebuilt agent, which LangGraph deprecates."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from langgraph.prebuilt import create_react_agent
+
+        return create_react_agent(model(url), [weigh], name=name)
+
+
+def workflow(url: str):
+    """Two nodes that call a model by themselves."""
+
+    def researcher(state):
+        return {"messages": [model(url).invoke(state["messages"])]}
+
+    async def writer(state):
+        return {"messages": [await model(url).ainvoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("researcher", researcher)
+    graph.add_node("writer", writer)
+    graph.add_edge(START, "researcher")
+    graph.add_edge("researcher", "writer")
+    graph.add_edge("writer", END)
+    return graph.compile()
+
+
+def _v3(agent, text):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = agent.stream_events(ask(text), version="v3")
+        return [list(message.text) for message in run.messages], run.output
+
+
+async def _av3(agent, text):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = await agent.astream_events(ask(text), version="v3")
+        texts = [[piece async for piece in message.text] async for message in run.messages]
+        return texts, await run.output()
+
+
+async def _collect(items):
+    return [item async for item in items]
+
+
+#: name: (program, its LLM calls, its tool calls)
+SYNC = {
+    "invoke": (lambda url: model(url).invoke("hello"), 1, 0),
+    "stream": (lambda url: list(model(url, stream_usage=True).stream("hello")), 1, 0),
+    "batch": (lambda url: model(url).batch(["a", "b", "c"]), 3, 0),
+    "structured": (lambda url: model(url).with_structured_output(Weight).invoke("7 apples"), 1, 0),
+    "structured by tool": (
+        lambda url: model(url).with_structured_output(Weight, method="function_calling").invoke("7 apples"),
+        1,
+        0,
+    ),
+    "chain": (lambda url: (ChatPromptTemplate.from_template("say {x}") | model(url)).invoke({"x": "hi"}), 1, 0),
+    "responses": (lambda url: model(url, use_responses_api=True).invoke("hello").text, 1, 0),
+    "agent": (lambda url: create_agent(model(url), [weigh], name="bob").invoke(ask("weigh")), 2, 1),
+    "agent with structure": (
+        lambda url: create_agent(model(url), [weigh], response_format=Weight).invoke(ask("weigh")),
+        2,
+        1,
+    ),
+    "parallel tools": (lambda url: create_agent(model(url), [weigh]).invoke(ask("weigh")), 2, 1),
+    "agent values": (lambda url: list(create_agent(model(url), [weigh]).stream(ask("weigh"), stream_mode="values")), 2, 1),
+    "agent updates": (
+        lambda url: list(create_agent(model(url), [weigh]).stream(ask("weigh"), stream_mode="updates")),
+        2,
+        1,
+    ),
+    "agent messages": (
+        lambda url: list(create_agent(model(url), [weigh]).stream(ask("weigh"), stream_mode="messages")),
+        2,
+        1,
+    ),
+    "agent v3": (lambda url: _v3(create_agent(model(url), [weigh]), "weigh"), 2, 1),
+    "agent batch": (lambda url: create_agent(model(url), [weigh]).batch([ask("weigh"), ask("weigh")]), 4, 2),
+    "react": (lambda url: react(url, "carl").invoke(ask("weigh")), 2, 1),
+}
+ASYNC = {
+    "invoke": (lambda url: model(url).ainvoke("hello"), 1, 0),
+    "stream": (lambda url: _collect(model(url, stream_usage=True).astream("hello")), 1, 0),
+    "events": (lambda url: _collect(model(url).astream_events("hello", version="v2")), 1, 0),
+    "batch": (lambda url: model(url).abatch(["a", "b", "c"]), 3, 0),
+    "structured": (lambda url: model(url).with_structured_output(Weight).ainvoke("7 apples"), 1, 0),
+    "agent": (lambda url: create_agent(model(url), TOOLS).ainvoke(ask("weigh")), 2, 1),
+    "parallel tools": (lambda url: create_agent(model(url), TOOLS).ainvoke(ask("weigh and measure")), 2, 2),
+    "agent messages": (
+        lambda url: _collect(create_agent(model(url), TOOLS).astream(ask("measure"), stream_mode="messages")),
+        2,
+        1,
+    ),
+    "agent events": (
+        lambda url: _collect(create_agent(model(url), TOOLS).astream_events(ask("measure"), version="v2")),
+        2,
+        1,
+    ),
+    "agent v3": (lambda url: _av3(create_agent(model(url), TOOLS), "measure"), 2, 1),
+    "react": (lambda url: react(url).ainvoke(ask("weigh")), 2, 1),
+    "workflow": (lambda url: workflow(url).ainvoke(ask("hello")), 2, 0),
+}
+
+_VARYING = [
+    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
+    (re.compile(r" at 0x[0-9a-f]+"), ""),
+    (re.compile(r"resp_[0-9a-f]+|'created(_at)?': [\d.]+"), "VARIES"),
+]
+
+
+def seen(result) -> str:
+    """The whole of a result but for what differs from run to run."""
+    text = repr(result)
+    for pattern, name in _VARYING:
+        text = pattern.sub(name, text)
+    return text
+
+
+def requests(endpoint) -> list[str]:
+    """Every request in full; calls that overlap may arrive in any order."""
+    shown = [(r.method, r.path, sorted(r.headers.items()), r.body) for r in endpoint.requests]
+    return sorted(json.dumps(one) for one in shown)
+
+
+def threads() -> int:
+    return threading.active_count()
