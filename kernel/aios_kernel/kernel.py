@@ -49,7 +49,8 @@ class KernelStatus:
 class Kernel:
     """An operating-system kernel for agents, embedded in this process; it implements `aios_kernel.gate.Gate`.
 
-    `policy` orders every resource, `policies` maps resource patterns ("llm:*", "tool:search") to others. `llm` says
+    `policy` orders every resource, `policies` maps resource patterns ("llm:*", "tool:search") to others; a spec makes one
+    policy per resource, an object is shared, and its accounts with it. `llm` says
     which cores serve which models (see `Router`). `limits` maps resource patterns to {"in_flight", "rpm", "tpm"}.
     `max_waiting` bounds each run queue. `checks` are called with each call and its process and raise `AccessDenied`
     to refuse it; one that raises anything else refuses too. With `record_content`, "submit" events carry the call and
@@ -192,8 +193,9 @@ class Kernel:
     def start(self, grant: EmbeddedGrant) -> None:
         """Have the core serve a granted call; whatever goes wrong ends the job with an error."""
         job, core, task = grant.job, grant.core, grant.task
-        if job is None or core is None or (queue := core.queue) is None:
+        if job is None or job.started or core is None or (queue := core.queue) is None:
             return
+        job.started = True  # after an interrupt the scheduler may tell of one grant twice
 
         def ended(outcome: Outcome, reply: Reply | None) -> None:
             task.content = reply if self.record_content else None

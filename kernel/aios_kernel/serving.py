@@ -93,7 +93,18 @@ class Job:
     early, and then still ends the job (`fail` with anything will do). `prepared` is what the core's own `prepare` made.
     """
 
-    __slots__ = ("_done", "_on_cancel", "_on_end", "_on_first", "call", "cancelled", "mailbox", "prepared", "task")
+    __slots__ = (
+        "_done",
+        "_on_cancel",
+        "_on_end",
+        "_on_first",
+        "call",
+        "cancelled",
+        "mailbox",
+        "prepared",
+        "started",
+        "task",
+    )
 
     def __init__(self, call: LLMCall, task: Task, prepared: Any) -> None:
         self.call = call
@@ -101,6 +112,7 @@ class Job:
         self.prepared = prepared
         self.mailbox = Mailbox()
         self.cancelled = False
+        self.started = False
         self._done = False
         self._on_cancel: Callable[[], None] | None = None
         self._on_end: Callable[[Outcome, Reply | None], None] | None = None
