@@ -13,6 +13,9 @@ from aios_adapters.cli.tables import show_table
 from aios_kernel.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aios_adapters.demo.programs import Program
     from aios_adapters.demo.runner import Arm
     from aios_kernel.cores.base import Core
 
@@ -106,6 +109,7 @@ def _run(args: argparse.Namespace) -> tuple[Arm, Arm | None]:
     core = _ready(args.model)
     baseline = None
     if args.compare:
+        _warm_up(programs)
         say(f"{args.agents} agents without the kernel: generate() behind one lock")
         baseline = _baseline(args.model, lambda: make_runs(programs, args.agents, args.seed))
     say(f"{args.agents} agents through the kernel, policy {args.policy}")
@@ -133,6 +137,17 @@ def _ready(model: str) -> Core:
     return found
 
 
+def _warm_up(programs: Sequence[Program]) -> None:
+    """Have every framework import and build what it does at its first call, so that neither side pays for it."""
+    from aios_adapters.demo import Arm
+    from aios_adapters.demo.runner import make_runs, run_arm
+    from aios_kernel.cores.scripted import ScriptedCore
+    from aios_kernel.kernel import Kernel
+
+    core = ScriptedCore(lambda _: "Final Answer: ready")
+    run_arm(Arm(Kernel(llm=core), "scripted", make_runs(programs, len(programs), seed=0)))
+
+
 def _baseline(model: str, make: Any) -> Arm:
     """Run the same agents with transformers' own `generate`, one call at a time."""
     from aios_adapters.demo import Arm
@@ -144,6 +159,7 @@ def _baseline(model: str, make: Any) -> Arm:
 
     loaded = load(model.partition(":")[2] or EMBEDDED)
     core = LockedGenerate(loaded.model, loaded.tokenizer, eos=loaded.eos)
+    core.warm_up()
     arm = Arm(Kernel(llm=core), model.partition(":")[2] or EMBEDDED, make(), hidden_waits=core.waits)
     with make_view() as view:
         run_arm(arm, tick=view.tick)
@@ -185,9 +201,9 @@ def _show(arm: Arm, report: dict[str, Any]) -> None:
         if run.outcome != "ok":
             print(f"{run.name}: {run.error or f'asked {run.task.question!r}, it answered {run.answer!r}'}")
     if "without_kernel" in report:
-        columns = ("", "without the kernel", "with", "")
+        columns = ("", "without the kernel", "with", "with / without")
         print("\nWithout the kernel: transformers' generate() behind one lock, unconstrained. Same agents, same tasks.")
-        show_table(columns, comparison_table(report["without_kernel"]["totals"], report["totals"]), right=columns[1:3])
+        show_table(columns, comparison_table(report["without_kernel"]["totals"], report["totals"]), right=columns[1:])
     for what in ("png", "trace"):
         if what in report:
             print(f"{'timeline' if what == 'png' else 'trace'}: {report[what]}")

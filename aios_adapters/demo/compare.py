@@ -10,12 +10,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aios_kernel.abi import ChatCall, Reply, Usage
+from aios_kernel.abi import ChatCall, Reply, Sampling, Usage
 from aios_kernel.cores.base import Core
 from aios_kernel.errors import CoreError, KernelClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aios_kernel.abi import LLMCall
     from aios_kernel.serving import Job
@@ -37,6 +37,10 @@ class LockedGenerate(Core):
         self._model, self._tokenizer, self._eos = model, tokenizer, list(eos)
         self._lock = threading.Lock()
         self._closed = threading.Event()
+
+    def warm_up(self) -> None:
+        """Generate one token, so that the first call does not pay for what transformers does once."""
+        self._generate(self._tokenizer.encode("Hello"), ChatCall(sampling=Sampling(max_tokens=1)), lambda: False)
 
     def start(self, job: Job) -> None:
         """Have a thread of its own stand in line for the model."""
@@ -62,7 +66,7 @@ class LockedGenerate(Core):
         from aios_kernel.cores.torch.tools import FORMATS, ToolParser, detect
 
         prompt = self._prompt(call)
-        output = self._generate(prompt, call, job)
+        output = self._generate(prompt, call, lambda: job.cancelled or self._closed.is_set())
         usage = Usage(input_tokens=len(prompt), output_tokens=len(output))
         text = _cut(self._text(output), call.sampling.stop)
         if not call.tools:
@@ -80,16 +84,13 @@ class LockedGenerate(Core):
         text = chat.render(self._tokenizer, chat.messages_for(call.messages, template), chat.functions(call.tools), {})
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def _generate(self, prompt: Sequence[int], call: ChatCall, job: Job) -> list[int]:
+    def _generate(self, prompt: Sequence[int], call: ChatCall, abandoned: Callable[[], bool]) -> list[int]:
         import torch
         from transformers import StoppingCriteria, StoppingCriteriaList
 
-        closed = self._closed
-
         class Abandoned(StoppingCriteria):
             def __call__(self, ids: Any, scores: Any, **options: Any) -> Any:
-                over = job.cancelled or closed.is_set()
-                return torch.full((ids.shape[0],), over, dtype=torch.bool, device=ids.device)
+                return torch.full((ids.shape[0],), abandoned(), dtype=torch.bool, device=ids.device)
 
         ids = torch.tensor([list(prompt)], device=self._model.device)
         stop = {"stop_strings": list(call.sampling.stop), "tokenizer": self._tokenizer} if call.sampling.stop else {}

@@ -27,7 +27,8 @@ COMPARED = {
     "calls": "LLM calls",
     "calls_per_second": "calls per second",
     "tokens_per_second": "output tokens per second",
-    "mean_wait": "mean wait of a call, s",
+    "mean_wait": "mean wait of a call before it began, s",
+    "mean_latency": "mean time of a call, wait included, s",
     "mean_turnaround": "mean turnaround of an agent, s",
     "p90_turnaround": "90 % of the agents done within, s",
 }
@@ -69,6 +70,7 @@ def totals(arm: Arm) -> dict[str, Any]:
         "calls_per_second": round(count.calls / seconds, 3),
         "tokens_per_second": round(count.usage.output_tokens / seconds, 2),
         "mean_wait": round(mean_wait(arm), 4),
+        "mean_latency": round((count.waited + count.ran) / count.calls, 4) if count.calls else 0.0,
         "mean_turnaround": round(sum(times) / len(times), 3),
         "p90_turnaround": round(times[min(len(times) - 1, int(0.9 * len(times)))], 3),
     }
@@ -109,4 +111,4 @@ def _number(value: float) -> str:
 
 
 def _ratio(before: float, after: float) -> str:
-    return f"x {after / before:.2f}" if before and not isinstance(before, int) else ""
+    return f"{after / before:.2f}" if before and not isinstance(before, int) else ""
