@@ -7,9 +7,10 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from aios_adapters import _carried, config
 from aios_adapters.adapter import Adapter, AdapterError, Broken, load_all
@@ -17,7 +18,7 @@ from aios_adapters.patching import ImportHooks, Moved, Patcher
 from aios_kernel.errors import ConfigError, UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from aios_adapters.config import Settings
     from aios_adapters.identity import Resolver
@@ -272,7 +273,7 @@ def _same(old: Session, wanted: Settings, given: Mapping[str, Any], kernel: Gate
 def _check_cores(old: Session, given: Mapping[str, Any]) -> None:
     """A new kernel closes the old one's cores: one that was made by the program cannot move over."""
     llm = old.settings.llm
-    made = llm.values() if isinstance(llm, dict) else () if llm is None else (llm,)
+    made: list[Any] = list(cast("Mapping[str, Any]", llm).values()) if isinstance(llm, Mapping) else [llm or ""]
     if old.owned and "llm" not in given and any(not isinstance(core, str) for core in made):
         raise ConfigError(
             "enable() is in force with a core object, which its kernel owns: call disable() first, or pass llm= too"

@@ -78,7 +78,8 @@ def function_of(raw: Any, patch: Patch) -> Function:
         return underlying(raw)
     if _method_kind(raw) is None and not hasattr(raw, "__call__"):  # noqa: B004 - `callable` would narrow the type
         raise Moved(f"{patch} is a {type(raw).__name__}, not a function")
-    if type(raw) is FunctionType or not hasattr(type(raw), "__get__"):
+    kind: Any = type(raw)
+    if kind is FunctionType or not hasattr(kind, "__get__"):
         return raw
     return _through_descriptor(raw)
 
