@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -481,3 +483,35 @@ def test_tool_calls_come_out_as_such(words: Any) -> None:
     assert (streamed.name, streamed.arguments) == ("add", reply.tool_calls[0].arguments)
     assert "".join(delta.text for delta in deltas) == ""
     assert deltas[-1].finish_reason == "tool_calls"
+
+
+def test_memory_held_by_paused_requests_comes_free(served: tuple[Kernel, TorchCore]) -> None:
+    """When those whose turn it is wait for memory that paused ones hold, the paused ones go on instead of anybody failing."""
+    made = core(max_batch=1, prefix_sharing=False, kv_memory=128 * 256 * 2)
+    kernel = Kernel(llm=made, policy="rr:quantum=4")
+    made.load()
+    # The limiter lets three in, the pool has room for two: as after a cancellation whose slot is not yet put away.
+    made.limiter.budget *= 2  # type: ignore[attr-defined]
+    grants = [_kept(kernel, completion(PROMPTS[0], 20, agent=name)) for name in "abc"]
+    assert [grant.reply().text for grant in grants] == [reference(PROMPTS[0], 20)] * 3
+    kernel.close()
+
+
+FORK = """
+import os, sys
+from tests.kernel.torch.support import *
+kernel = Kernel(llm=core())
+expected = ask(kernel, completion("the dog", 5)).text
+child = os.fork()
+if child == 0:
+    os._exit(0 if ask(kernel, completion("the dog", 5)).text == expected else 1)
+_, status = os.waitpid(child, 0)
+assert ask(kernel, completion("the dog", 5)).text == expected
+kernel.close()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_child_has_its_own_engine() -> None:
+    """After a fork both parent and child are served, each by an engine of its own."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=60)

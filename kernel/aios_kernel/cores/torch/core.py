@@ -129,6 +129,11 @@ class TorchCore(Core):
         """Hand the job to the engine's thread."""
         self._loaded().engine.submit(job)
 
+    def forget(self) -> None:
+        """Drop what is kept of finished requests, so that nothing is shared with later ones."""
+        if self._parts is not None:
+            self._parts.engine.forget()
+
     def status(self) -> dict[str, Any]:
         """Describe the core: model, device, memory and what the engine has done."""
         about = {**super().status(), "model": self.model, "loaded": self._parts is not None}

@@ -62,6 +62,7 @@ class Engine:
         self._resident: list[Sequence] = []
         self._work = threading.Condition()
         self._closed = False
+        self._forgetful = False
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         self._seen = 0
@@ -99,6 +100,11 @@ class Engine:
         if thread is not None and thread is not threading.current_thread() and self._pid == os.getpid():
             thread.join()
 
+    def forget(self) -> None:
+        """Empty the prefix cache before the next iteration."""
+        with self._work:
+            self._forgetful = True
+
     @property
     def resident(self) -> int:
         """Requests in the engine, counts those not yet begun."""
@@ -133,9 +139,15 @@ class Engine:
             return not self._closed
 
     def _iterate(self) -> None:
+        if self._forgetful:
+            self._forgetful = False
+            self._cache.clear()
         self._dismiss()
         self._welcome()
-        rows = self._plan()
+        # Paused sequences may hold the memory that all the chosen ones wait for: then it is they who must go on.
+        rows = self._plan(self._runset.choose(self._resident)) or self._plan(
+            [s for s in self._resident if s.slot is not None][: self._runset.max_batch]
+        )
         if rows:
             self._step(rows)
         elif self._resident:
@@ -165,15 +177,15 @@ class Engine:
         for sequence in [s for s in self._resident if s.job.cancelled or s.job.done]:
             self._fail(sequence, CoreError("the call was cancelled"))
 
-    def _plan(self) -> list[Row]:
+    def _plan(self, chosen: list[Sequence]) -> list[Row]:
         """Choose the rows of the next pass: a token of everyone who has begun, and prompts under the token budget."""
         rows: list[Row] = []
         left, full = self._chunk_tokens, False
-        for sequence in self._runset.choose(self._resident):
+        for sequence in list(chosen):
             if sequence.slot is None:
                 if full or left <= 0 or self._cache.is_coming(sequence, _computing(rows)):
                     continue
-                if not self._cache.seat(sequence, self._resident):
+                if not self._seat(sequence):
                     full = True  # those behind must not take the room that this one waits for
                     continue
             count = min(sequence.pending, max(left, 0)) if sequence.pending > 1 else 1
@@ -181,6 +193,14 @@ class Engine:
                 rows.append(Row(sequence, count))
                 left -= count if sequence.pending > 1 else 0
         return rows
+
+    def _seat(self, sequence: Sequence) -> bool:
+        try:
+            with torch.inference_mode():
+                return self._cache.seat(sequence, self._resident)
+        except Exception as error:  # noqa: BLE001 - the memory for one request failed; the others go on
+            self._fail(sequence, _failure(self._name, error))
+            return False
 
     def _stuck(self) -> None:
         """Nobody could run, so nobody will ever make room: answer the first instead of waiting for ever."""
