@@ -43,14 +43,8 @@ ADAPTER = Adapter(
             wrap=_tools.execute_code_blocks,
             subclasses="only",
         ),
-        # Tools of an MCP server are no BaseTool. The module needs a package that may not be installed.
-        Patch(
-            module="autogen_ext.tools.mcp",
-            path="McpWorkbench.call_tool",
-            wrap=_tools.call_tool,
-            subclasses=True,
-            optional=True,
-        ),
+        # A workbench of BaseTools calls `run_json`; others, as those of MCP servers, have only this.
+        Patch(module="autogen_core.tools", path="Workbench.call_tool", wrap=_tools.call_tool, subclasses="only"),
         Patch(module=_AGENTS, path="AssistantAgent._call_llm", wrap=_identity.steps, subclasses=True),
         Patch(module=_AGENTS, path="AssistantAgent._reflect_on_tool_use_flow", wrap=_identity.steps, subclasses=True),
         Patch(module=_AGENTS, path="AssistantAgent._execute_tool_call", wrap=_identity.whole, subclasses=True),

@@ -60,13 +60,15 @@ def execute_code_blocks(native: Function) -> Function:
 
 
 def call_tool(native: Function) -> Function:
-    """Gate the tools of an MCP server."""
+    """Gate a workbench whose tools are not BaseTools, such as those of an MCP server."""
 
     async def call_tool(self: Any, *args: Any, **kwargs: Any) -> Any:
         given = {**dict(zip(("name", "arguments", "cancellation_token", "call_id"), args, strict=False)), **kwargs}
         name = str(given.get("name"))
 
-        def build() -> ToolCall:
+        def build() -> ToolCall | None:
+            if isinstance(self, import_module("autogen_core.tools").StaticWorkbench):
+                return None  # its tools' `run_json` makes the syscall
             return ToolCall(name=name, arguments=given.get("arguments"), call_id=given.get("call_id"))
 
         def denied(error: SyscallError) -> Any:

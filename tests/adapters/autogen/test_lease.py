@@ -1,0 +1,23 @@
+"""Leased calls: the same results, the same requests, and as many syscalls as the program made calls."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.adapters.autogen.programs import PROGRAMS, client, requests, seen
+
+
+# AutoGen itself warns of structured output's `parsed` and of code that runs on this machine.
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_program(name, endpoint, enabled):
+    """A program run with the kernel gives what it gives without, by the same requests; each call is one syscall."""
+    program, llm, tools = PROGRAMS[name]
+    async with client(endpoint.base_url) as model:
+        native, sent = seen(await program(model)), requests(endpoint)
+        endpoint.reset()
+        kernel = enabled()
+        assert seen(await program(model)) == native
+    assert requests(endpoint) == sent
+    counts = kernel.status().syscalls
+    assert (len(sent), counts.get("llm", 0), counts.get("tool", 0)) == (llm, llm, tools)
