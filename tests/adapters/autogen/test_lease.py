@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import openai
 import pytest
+from autogen_agentchat.agents import AssistantAgent
 
 from tests.adapters.autogen.programs import PROGRAMS, client, requests, seen
 
@@ -21,3 +23,21 @@ async def test_program(name, endpoint, enabled):
     assert requests(endpoint) == sent
     counts = kernel.status().syscalls
     assert (len(sent), counts.get("llm", 0), counts.get("tool", 0)) == (llm, llm, tools)
+
+
+@pytest.mark.parametrize("fault", ["fail-401", "fail-429", "fail-500"])
+async def test_errors(fault, endpoint, enabled):
+    """What an endpoint refuses surfaces as the very same exception, and the slot is given back."""
+
+    async def error():
+        endpoint.reset()
+        endpoint.fail_next(fault)
+        async with client(endpoint.base_url) as model:
+            with pytest.raises(openai.APIStatusError) as raised:
+                await AssistantAgent("alice", model).run(task="hello")
+        return type(raised.value), str(raised.value), len(endpoint.requests)
+
+    native = await error()
+    kernel = enabled()
+    assert await error() == native
+    assert not any(queue["running"] for queue in kernel.status().resources)

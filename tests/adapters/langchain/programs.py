@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import warnings
 
 from langchain.agents import create_agent
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import LLM
+from langchain_core.outputs import GenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
@@ -46,11 +48,41 @@ TOOLS = [weigh, measure]
 
 
 def script(prompt: Prompt):
-    """Call the tools that a user names, one of them by default; the rest is the endpoint's default."""
-    if prompt.last.get("role") != "user" or not prompt.tools or prompt.body.get("tool_choice"):
-        return None
-    named = [t["function"]["name"] for t in prompt.tools if t["function"]["name"] in prompt.user_text]
+    """Call the tools that a user names, then that of a structured answer; the rest is the endpoint's default."""
+    names = [tool["function"]["name"] for tool in prompt.tools]
+    if prompt.last.get("role") == "tool":
+        return ToolCall("Weight", {"what": "apple", "grams": 450}) if "Weight" in names else None
+    named = [name for name in names if name in prompt.user_text] if prompt.last.get("role") == "user" else []
+    if names and not named and not prompt.body.get("tool_choice"):
+        return "no tool"
     return [ToolCall(name, {"what": f"apple {index}"}) for index, name in enumerate(named)] or None
+
+
+class Letters(Embeddings):
+    """Embeddings without the SDK."""
+
+    def embed_documents(self, texts):
+        return [[1.0, float(len(text))] for text in texts]
+
+    def embed_query(self, text):
+        return self.embed_documents([text])[0]
+
+
+class Words(LLM):
+    """A text model that streams its answer word by word."""
+
+    def _call(self, prompt, stop=None, run_manager=None, **kwargs):
+        return "hello big world"
+
+    def _stream(self, prompt, stop=None, run_manager=None, **kwargs):
+        for word in ("hello", " big", " world"):
+            if run_manager:
+                run_manager.on_llm_new_token(word)
+            yield GenerationChunk(text=word)
+
+    @property
+    def _llm_type(self):
+        return "words"
 
 
 def model(url: str, **kwargs) -> ChatOpenAI:
@@ -127,7 +159,11 @@ SYNC = {
         1,
     ),
     "parallel tools": (lambda url: create_agent(model(url), [weigh]).invoke(ask("weigh")), 2, 1),
-    "agent values": (lambda url: list(create_agent(model(url), [weigh]).stream(ask("weigh"), stream_mode="values")), 2, 1),
+    "agent values": (
+        lambda url: list(create_agent(model(url), [weigh]).stream(ask("weigh"), stream_mode="values")),
+        2,
+        1,
+    ),
     "agent updates": (
         lambda url: list(create_agent(model(url), [weigh]).stream(ask("weigh"), stream_mode="updates")),
         2,
@@ -184,7 +220,3 @@ def requests(endpoint) -> list[str]:
     """Every request in full; calls that overlap may arrive in any order."""
     shown = [(r.method, r.path, sorted(r.headers.items()), r.body) for r in endpoint.requests]
     return sorted(json.dumps(one) for one in shown)
-
-
-def threads() -> int:
-    return threading.active_count()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import openai
 import pytest
+from langchain.agents import create_agent
 
-from tests.adapters.langchain.programs import ASYNC, SYNC, requests, seen
+from tests.adapters.langchain.programs import ASYNC, SYNC, ask, model, requests, seen, weigh
 
 
 @pytest.mark.parametrize("name", SYNC)
@@ -34,3 +36,26 @@ async def test_async_program(name, endpoint, enabled):
 def _counts(kernel):
     counts = kernel.status().syscalls
     return counts.get("llm", 0), counts.get("tool", 0)
+
+
+@pytest.mark.parametrize("fault", ["fail-401", "fail-429", "fail-500"])
+def test_errors(fault, endpoint, enabled):
+    """What an endpoint refuses surfaces as the very same exception, and the slot is given back."""
+
+    def error(call):
+        endpoint.reset()
+        endpoint.fail_next(fault)
+        with pytest.raises(openai.APIStatusError) as raised:
+            call()
+        return type(raised.value), str(raised.value), len(endpoint.requests)
+
+    agent = create_agent(model(endpoint.base_url), [weigh])
+    calls = [
+        lambda: agent.invoke(ask("weigh")),
+        lambda: list(agent.stream(ask("weigh"), stream_mode="messages")),
+        lambda: list(model(endpoint.base_url).stream("hello")),
+    ]
+    native = [error(call) for call in calls]
+    kernel = enabled()
+    assert [error(call) for call in calls] == native
+    assert not any(queue["running"] for queue in kernel.status().resources)
