@@ -200,7 +200,7 @@ class EmbeddedSyscall:
         return self._kernel.admit(self._call)
 
     def _on_grant(self, grant: EmbeddedGrant) -> Callable[[], None] | None:
-        """What the scheduler does at the grant, before the caller wakes: a service begins there and then.
+        """What the scheduler does at a grant (or failure), before the caller wakes: a service begins there and then.
 
         So a served call needs no help from its caller's thread or loop, and cannot hold a slot idle.
         """
@@ -224,7 +224,7 @@ def wait_in_thread(
     woken.acquire()
 
     def notify() -> bool:
-        if on_grant is not None and task.state is State.RUNNING:
+        if on_grant is not None:
             on_grant()
         if woken.locked():
             woken.release()
@@ -237,6 +237,8 @@ def wait_in_thread(
     except BaseException as error:  # Ctrl-C: leave the queue, or give back what was granted meanwhile
         queue.cancel(task, error)
         raise
+    if on_grant is None:  # a core may queue the call again, so that there is more to be notified of
+        task.notify = None
     _raise_failure(task)
 
 
@@ -249,7 +251,7 @@ async def wait_in_loop(
     thread = threading.get_ident()
 
     def notify() -> bool:
-        if on_grant is not None and task.state is State.RUNNING:
+        if on_grant is not None:
             on_grant()
         if threading.get_ident() == thread:
             if not woken.done():
@@ -264,12 +266,13 @@ async def wait_in_loop(
     except BaseException as error:
         queue.cancel(task, error)
         raise
+    if on_grant is None:  # a core may queue the call again, so that there is more to be notified of
+        task.notify = None
     _raise_failure(task)
 
 
 def _raise_failure(task: Task) -> None:
     """Raise the task's error in its caller; a copy, since one error may answer many callers."""
-    task.notify = None
     if task.error is None or task.state is not State.DONE:
         return
     try:

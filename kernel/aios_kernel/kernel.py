@@ -193,9 +193,14 @@ class Kernel:
     def start(self, grant: EmbeddedGrant) -> None:
         """Have the core serve a granted call; whatever goes wrong ends the job with an error."""
         job, core, task = grant.job, grant.core, grant.task
-        if job is None or job.started or core is None or (queue := core.queue) is None:
+        if job is None or core is None or (queue := core.queue) is None:
             return
-        job.started = True  # after an interrupt the scheduler may tell of one grant twice
+        if task.state is State.DONE:  # it failed, perhaps while it waited for another turn
+            job.fail(task.error or CoreError("the call ended before it was served"))
+            return
+        if job.started == task.attempts:  # after an interrupt the scheduler may tell of one grant twice
+            return
+        job.started = task.attempts
 
         def ended(outcome: Outcome, reply: Reply | None) -> None:
             task.content = reply if self.record_content else None

@@ -112,7 +112,7 @@ class Job:
         self.prepared = prepared
         self.mailbox = Mailbox()
         self.cancelled = False
-        self.started = False
+        self.started = 0  # the attempt that the core was last told of
         self._done = False
         self._on_cancel: Callable[[], None] | None = None
         self._on_end: Callable[[Outcome, Reply | None], None] | None = None

@@ -1,0 +1,324 @@
+"""OpenAICore: replies from any OpenAI-compatible server (vLLM, Ollama, llama.cpp, ...), with the standard library alone."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aios_kernel.cores.base import Core
+from aios_kernel.cores.endpoint_limiter import EndpointLimiter
+from aios_kernel.cores.http_pool import Exchange, Server
+from aios_kernel.cores.wire import Accumulator, body_of, events, path_of, reply_of
+from aios_kernel.errors import ConfigError, ContextTooLong, CoreError, KernelClosed
+from aios_kernel.scheduling.limiter import Outcome
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
+    from aios_kernel.abi import LLMCall
+    from aios_kernel.serving import Job
+
+__all__ = ["OpenAICore"]
+
+PUSHED_BACK = {429, 503}
+IDLE = 30.0  # seconds after which a worker without work, and its connection, go away
+LONGEST_RETRY_AFTER = 300.0  # an endpoint that asks for more has failed the call
+ERROR_LENGTH = 1000  # characters of an error body that are passed on
+
+
+class OpenAICore(Core):
+    """Serve from an OpenAI-compatible server at `base_url`.
+
+    `model` replaces the calls' own model name. `api_key` None means `OPENAI_API_KEY`, which is sent over https or to
+    this machine only; an explicit key is sent wherever `base_url` leads. `timeout` is the longest silence, in
+    seconds. At most `max_in_flight` calls are with the server at once, fewer when it refuses some; a refused call goes
+    back to its place in the queue, until the server has refused it for `timeout` seconds without serving another.
+    Each call in flight has a thread and a kept connection. Raises `CoreError` in the caller, with the server's status
+    and words, never with the key.
+    """
+
+    kind: ClassVar[str] = "openai"
+
+    def __init__(
+        self,
+        base_url: str = "",
+        model: str | None = None,
+        api_key: str | None = None,
+        *,
+        name: str = "openai",
+        timeout: float = 600.0,
+        max_in_flight: int = 64,
+    ) -> None:
+        super().__init__(name, EndpointLimiter(in_flight=max_in_flight))
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL", "")
+        if not base_url:
+            message = "which server? give the core a base URL, for example 'openai:http://localhost:8000/v1'"
+            raise ConfigError(message)
+        self.model, self.timeout = model, timeout
+        self.server = Server(base_url.rstrip("/"), timeout)
+        self._key = api_key if api_key is not None else self._key_of_environment()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._closed = False
+        self._lock = threading.Lock()
+        self._work: queue.SimpleQueue[_Served | None] = queue.SimpleQueue()
+        self._idle = 0
+        self._workers = 0
+        self._served: dict[Job, _Served] = {}
+
+    # The Core interface
+
+    def prepare(self, call: LLMCall) -> bytes:
+        """Translate the call to the body that is sent."""
+        if call.sampling.n != 1:
+            message = f"core {self.name!r} gives one reply per call, not {call.sampling.n}"
+            raise CoreError(message)
+        try:
+            return json.dumps(body_of(call, self.model)).encode()
+        except (TypeError, ValueError) as error:
+            message = f"the call cannot be sent to {self.server.base_url}: {error}"
+            raise CoreError(message) from error
+
+    def start(self, job: Job) -> None:
+        """Give the job to a worker; a job that was pushed back comes here again at its next turn."""
+        with self._lock:
+            for ended in [one for one in self._served if one.done]:  # failed by the kernel while they waited
+                del self._served[ended]
+            served = self._served.get(job)
+            if served is None:
+                served = self._served[job] = _Served(job, time.monotonic())
+            else:
+                served.waits = False
+            closed = self._closed
+            spawn = not closed and self._idle < self._work.qsize() + 1
+            self._workers += spawn
+        if closed or job.done:
+            self._end(served, KernelClosed(f"core {self.name!r} is closed"))
+            if self.queue is not None:
+                self.queue.release(job.task, Outcome())
+            return
+        job.on_cancel(lambda: self._cancel(served))
+        self._work.put(served)
+        if spawn:
+            threading.Thread(target=self._run, name=f"aios-{self.name}", daemon=True).start()
+
+    def status(self) -> dict[str, Any]:
+        """Describe the server and the limits in force."""
+        shown = {"server": self.server.base_url, "model": self.model, "workers": self._workers}
+        return {**super().status(), **shown, **self.limiter.status()}
+
+    def after_fork(self) -> None:
+        """Begin with no calls and no connections: both are the parent's."""
+        self.limiter = EndpointLimiter(in_flight=self.limiter.status()["told"]["in_flight"])
+        self._begin()
+
+    def close(self) -> None:
+        """End every job with `KernelClosed`, close the connections, and let the workers go."""
+        with self._lock:
+            self._closed = True
+            served, workers = list(self._served.values()), self._workers
+        for one in served:
+            self._end(one, KernelClosed(f"core {self.name!r} is closed"))
+            one.abort()
+        for _ in range(workers):
+            self._work.put(None)
+
+    # Workers
+
+    def _run(self) -> None:
+        exchange = Exchange(self.server)
+        while (served := self._next()) is not None:
+            if not served.take(exchange):
+                continue
+            try:
+                self._serve(served, exchange)
+            except Exception as error:  # noqa: BLE001 - whatever happens is this call's failure
+                self._end(served, error if isinstance(error, CoreError) else CoreError(f"{self.name}: {error!r}"))
+            served.give_back(exchange)
+            if exchange.aborted:
+                exchange.close()
+                exchange = Exchange(self.server)
+        exchange.close()
+
+    def _next(self) -> _Served | None:
+        with self._lock:
+            self._idle += 1
+        try:
+            found = self._work.get(timeout=IDLE)
+        except queue.Empty:
+            found = None
+        with self._lock:
+            self._idle -= 1
+            if found is None and not self._work.empty() and not self._closed:  # work came as the time ran out
+                found = self._work.get()
+            self._workers -= found is None
+        return found
+
+    def _serve(self, served: _Served, exchange: Exchange) -> None:
+        job = served.job
+        response = exchange.send(path_of(job.call), job.prepared, self._headers())
+        if response.status >= 300:
+            text = response.read().decode(errors="replace")
+            if response.status in PUSHED_BACK and self._push_back(served, response, text):
+                return
+            raise self._error(response.status, text)
+        if job.call.stream and "json" not in (response.getheader("content-type") or ""):
+            self._stream(served, response)
+        else:
+            self._end(served, reply_of(job.call, self._json(response)))
+        if not response.isclosed():
+            exchange.close()  # something is left to be read: the connection cannot be used again
+
+    def _stream(self, served: _Served, response: HTTPResponse) -> None:
+        whole = Accumulator(served.job.call)
+        for event in events(response):
+            delta = whole.add(event)
+            if delta is not None:
+                served.job.emit(delta)
+        response.read()  # what follows [DONE], so that the connection can be used again
+        self._end(served, whole.reply())
+
+    def _json(self, response: HTTPResponse) -> dict[str, Any]:
+        text = response.read()
+        try:
+            body = json.loads(text)
+        except ValueError as error:
+            raise CoreError(
+                f"{self._url} did not answer in JSON: {self._redacted(text.decode(errors='replace'))}"
+            ) from error
+        if not isinstance(body, dict):
+            raise CoreError(f"{self._url} did not answer with a JSON object: {self._redacted(str(body))}")
+        return body  # pyright: ignore[reportUnknownVariableType]
+
+    # Ends
+
+    def _push_back(self, served: _Served, response: HTTPResponse, text: str) -> bool:
+        """Queue a refused call again; False when it has been refused for too long."""
+        run_queue, job = self.queue, served.job
+        retry_after = _retry_after(response)
+        if run_queue is None or "insufficient_quota" in text or (retry_after or 0.0) > LONGEST_RETRY_AFTER:
+            return False
+        now = time.monotonic()
+        if run_queue.succeeded != served.successes:
+            served.successes, served.since = run_queue.succeeded, now
+        if now - served.since > self.timeout:
+            return False
+        with self._lock:
+            if job.done or self._closed:
+                return True
+            served.waits = True
+        run_queue.push_back(job.task, Outcome(pushed_back=True, status=response.status, retry_after=retry_after))
+        return True
+
+    def _cancel(self, served: _Served) -> None:
+        self._end(served, CoreError("the call was cancelled"))
+        served.abort()
+
+    def _end(self, served: _Served, result: Any) -> None:
+        """End the job, once, wherever it is: with a worker, on its way to one, or back in the queue."""
+        job = served.job
+        with self._lock:
+            self._served.pop(job, None)
+            waits, served.waits = served.waits, False
+        if isinstance(result, BaseException):
+            job.fail(result)
+            if waits and self.queue is not None:
+                self.queue.cancel(job.task, result)
+        else:
+            job.finish(result)
+
+    @property
+    def _url(self) -> str:
+        return self.server.base_url
+
+    def _error(self, status: int, text: str) -> CoreError:
+        message, code = _message(text)
+        kind = ContextTooLong if code == "context_length_exceeded" else CoreError
+        error = kind(f"{self._url} answered {status}: {self._redacted(message)}")
+        error.status = status  # pyright: ignore[reportAttributeAccessIssue] - for whoever shows it as an HTTP error
+        return error
+
+    # Secrets
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        return {**headers, "Authorization": f"Bearer {self._key}"} if self._key else headers
+
+    def _key_of_environment(self) -> str:
+        key = os.environ.get("OPENAI_API_KEY", "")
+        return key if self.server.scheme == "https" or self.server.local else ""
+
+    def _redacted(self, text: str) -> str:
+        clean = text.replace(self._key, "***") if self._key else text
+        return clean if len(clean) <= ERROR_LENGTH else f"{clean[:ERROR_LENGTH]}..."
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._url}>"
+
+
+class _Served:
+    """A job in this core: with which connection, and since when it has been refused without anything being served."""
+
+    __slots__ = ("_exchange", "_lock", "job", "since", "successes", "waits")
+
+    def __init__(self, job: Job, now: float) -> None:
+        self.job = job
+        self.waits = False  # pushed back, in the run queue
+        self.since, self.successes = now, -1
+        self._exchange: Exchange | None = None
+        self._lock = threading.Lock()
+
+    def take(self, exchange: Exchange) -> bool:
+        """Bind a worker's connection to the job; False when the job has ended meanwhile."""
+        with self._lock:
+            if self.job.done:
+                return False
+            self._exchange = exchange
+            return True
+
+    def give_back(self, exchange: Exchange) -> None:
+        """Unbind the connection, unless the job is back already and has another one."""
+        with self._lock:
+            if self._exchange is exchange:
+                self._exchange = None
+
+    def abort(self) -> None:
+        """Break off the exchange, if the job is in one."""
+        with self._lock:
+            if self._exchange is not None:
+                self._exchange.abort()
+
+
+def _message(text: str) -> tuple[str, str]:
+    """Message and code of an error body, in whichever shape the server has."""
+    try:
+        error: Any = json.loads(text)
+    except ValueError:
+        return text, ""
+    if isinstance(error, Mapping):
+        error = error.get("error", error)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+    if isinstance(error, Mapping):
+        return str(error.get("message") or text), str(error.get("code") or "")  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
+    return str(error), ""  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _retry_after(response: HTTPResponse) -> float | None:
+    """Seconds the server asks for: milliseconds, seconds or a date; None when it does not say."""
+    try:
+        if (milliseconds := response.getheader("retry-after-ms")) is not None:
+            return max(0.0, float(milliseconds) / 1000)
+        value = response.getheader("retry-after")
+        if value is None:
+            return None
+        if value.strip()[:1].isdigit():
+            return max(0.0, float(value))
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
