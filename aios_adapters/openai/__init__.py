@@ -20,7 +20,7 @@ ADAPTER = Adapter(
         # Other observers put a `request` of their own on OpenAI and AsyncOpenAI: those are covered too.
         Patch(module=_CLIENT, path="SyncAPIClient.request", wrap=_gate.sync_request, subclasses=True),
         Patch(module=_CLIENT, path="AsyncAPIClient.request", wrap=_gate.async_request, subclasses=True),
-        # Missing before 1.70: refused attempts then sleep as the SDK likes.
+        # Missing in 1.66 and older: refused attempts then sleep as the SDK likes.
         Patch(module=_CLIENT, path="SyncAPIClient._sleep_for_retry", wrap=_gate.sync_sleep, optional=True),
         Patch(module=_CLIENT, path="AsyncAPIClient._sleep_for_retry", wrap=_gate.async_sleep, optional=True),
     ],

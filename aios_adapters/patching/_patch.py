@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 __all__ = ["MISSING", "Moved", "Patch", "Token", "replacement_for", "token_of", "underlying"]
 
@@ -78,7 +78,7 @@ def function_of(raw: Any, patch: Patch) -> Function:
         return underlying(raw)
     if _method_kind(raw) is None and not hasattr(raw, "__call__"):  # noqa: B004 - `callable` would narrow the type
         raise Moved(f"{patch} is a {type(raw).__name__}, not a function")
-    kind: Any = type(raw)
+    kind = cast("type[Any]", type(raw))
     if kind is FunctionType or not hasattr(kind, "__get__"):
         return raw
     return _through_descriptor(raw)

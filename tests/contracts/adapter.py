@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -69,7 +69,9 @@ class AdapterContract:
 
     def attributes(self) -> dict[tuple[int, str], Any]:
         """What is at each target now; nothing for an attribute that is inherited."""
-        return {(id(owner), name): dict(vars(owner)).get(name, _MISSING) for owner, name in self.targets()}
+        return {
+            (id(owner), name): cast("dict[str, Any]", vars(owner)).get(name, _MISSING) for owner, name in self.targets()
+        }
 
     # The contract
 
