@@ -201,10 +201,10 @@ class OpenAICore(Core):
 
     def _push_back(self, served: _Served, response: HTTPResponse, text: str) -> bool:
         """Queue a refused call again; False when it has been refused for too long."""
-        run_queue, job = self.queue, served.job
-        retry_after = _retry_after(response)
+        run_queue, retry_after = self.queue, _retry_after(response)
         if run_queue is None or "insufficient_quota" in text or (retry_after or 0.0) > LONGEST_RETRY_AFTER:
             return False
+        job = served.job
         now = time.monotonic()
         if run_queue.succeeded != served.successes:
             served.successes, served.since = run_queue.succeeded, now
