@@ -120,7 +120,12 @@ def _rows(found: Sequence[Slice], names: dict[int, str]) -> list[_Row]:
     # Named agents first, in the order in which they are named; the others in the order in which they came.
     order = {pid: place for place, pid in enumerate(names)}
     pids = sorted(by_agent, key=lambda pid: (order.get(pid, len(order)), pid))
-    return [_row(names.get(pid, by_agent[pid][0].agent), by_agent[pid]) for pid in pids]
+    return [_row(names.get(pid) or _name(by_agent[pid][0]), by_agent[pid]) for pid in pids]
+
+
+def _name(one: Slice) -> str:
+    """An agent's name, after that of its group, since members of several teams are often called the same."""
+    return f"{one.group}: {one.agent}" if one.group and one.group != one.agent else one.agent
 
 
 def _row(name: str, found: Sequence[Slice]) -> _Row:
@@ -147,10 +152,11 @@ def _draw_rows(axes: Any, rows: Sequence[_Row], found: Sequence[Slice]) -> None:
     marks: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for number, row in enumerate(rows):
         for one, lane in row.placed:
-            box = _box(one, number, lane, row.lanes, span)
-            boxes[_colour(one)].append(box)
+            low, high = _place_of(one, number, lane, row.lanes)
+            for colour, left, right in _parts(one, span):
+                boxes[colour].append([(left, low), (right, low), (right, high), (left, high)])
             if one.outcome in MARKS:
-                marks[one.outcome].append((one.end, (box[0][1] + box[2][1]) / 2))
+                marks[one.outcome].append((one.end, (low + high) / 2))
     _fill(axes, boxes, thin=len(rows) > LABELLED_ROWS)
     for outcome, points in marks.items():
         size = 30 if len(rows) <= LABELLED_ROWS else 6
@@ -161,17 +167,27 @@ def _draw_rows(axes: Any, rows: Sequence[_Row], found: Sequence[Slice]) -> None:
     axes.tick_params(labelbottom=False, bottom=False)
 
 
-def _box(one: Slice, row: int, lane: int, lanes: int, span: float) -> list[tuple[float, float]]:
-    """The corners of a slice: waiting is drawn half as high as running."""
+def _place_of(one: Slice, row: int, lane: int, lanes: int) -> tuple[float, float]:
+    """Where a slice is drawn, from top to bottom: waiting is half as high as running."""
     height = 0.8 / lanes
     middle = row - 0.4 + (lane + 0.5) * height
     half = height / 2 * (0.92 if one.phase == "run" else 0.4)
-    end = one.end if one.phase == "wait" else max(one.end, one.start + MIN_WIDTH * span)
-    return [(one.start, middle - half), (end, middle - half), (end, middle + half), (one.start, middle + half)]
+    return middle - half, middle + half
 
 
-def _colour(one: Slice) -> str:
-    return WAITING if one.phase == "wait" else COLOURS.get(one.kind, OTHER)
+def _parts(one: Slice, span: float) -> list[tuple[str, float, float]]:
+    """The parts of a slice with their colours: a run is paler until its first token."""
+    if one.phase == "wait":
+        return [(WAITING, one.start, one.end)]
+    colour, end = COLOURS.get(one.kind, OTHER), max(one.end, one.start + MIN_WIDTH * span)
+    if one.first_token is None:
+        return [(colour, one.start, end)]
+    return [(_pale(colour), one.start, one.first_token), (colour, one.first_token, end)]
+
+
+def _pale(colour: str) -> str:
+    """Half way from a colour to white."""
+    return "#" + "".join(f"{(int(colour[at : at + 2], 16) + 255) // 2:02X}" for at in (1, 3, 5))
 
 
 def _fill(axes: Any, boxes: dict[str, list[Any]], *, thin: bool) -> None:
@@ -252,6 +268,8 @@ def _legend(canvas: Any, found: Sequence[Slice], title: str, top: float, left: f
     entries: list[Any] = [
         Patch(color=COLOURS.get(kind, OTHER), label=NAMES.get(kind, kind or "call")) for kind in kinds
     ]
+    if any(one.first_token is not None for one in found):
+        entries.append(Patch(color=_pale(COLOURS["llm"]), label="before its first token"))
     entries.append(Patch(color=WAITING, label="waiting"))
     outcomes = {one.outcome for one in found}
     marks = dict(MARKS[outcome] for outcome in MARKS if outcome in outcomes)

@@ -78,6 +78,7 @@ def _agent(mine: Sequence[Slice]) -> dict[str, Any]:
     ends = _ends(mine)
     return {
         "agent": mine[0].agent,
+        "group": mine[0].group,
         "framework": mine[0].framework,
         "calls": len(ends),
         "input_tokens": sum(one.usage.input_tokens for one in ends),
@@ -137,7 +138,8 @@ def _agent_row(row: dict[str, Any]) -> list[str]:
     times = [f"{row[key]:.2f}" for key in ("waited", "ran", "turnaround")]
     tokens = [str(row["input_tokens"]), str(row["output_tokens"])]
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in row["outcomes"].items())
-    return [row["agent"], row["framework"] or "-", str(row["calls"]), *tokens, *times, outcomes]
+    team = f"{row['group']}: " if row["group"] not in {"", row["agent"]} else ""
+    return [team + row["agent"], row["framework"] or "-", str(row["calls"]), *tokens, *times, outcomes]
 
 
 def _resource_row(row: dict[str, Any]) -> list[str]:

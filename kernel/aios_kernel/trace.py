@@ -46,6 +46,7 @@ class Slice:
     pid: int
     agent: str
     framework: str = ""
+    group: str = ""
     kind: str = ""
     label: str = ""
     resource: str = ""
@@ -54,6 +55,7 @@ class Slice:
     outcome: str = ""
     error: str = ""
     usage: Usage = field(default_factory=Usage)
+    first_token: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -331,6 +333,8 @@ def _pair(records: Iterable[Record]) -> list[Slice]:
             agents[where[0]] = record["args"]
         elif phase == "B":
             open_slices[where] = record
+        elif phase == "i" and record.get("name") == "first token" and where in open_slices:
+            open_slices[where] = open_slices[where] | {"first": record["ts"] / MICROSECONDS}
         elif phase == "E" and where in open_slices:
             found.append(_slice(agents, open_slices.pop(where), record["ts"], record.get("args", {})))
     found += [_slice(agents, begin, last, {"outcome": "unfinished"}) for begin in open_slices.values()]
@@ -348,6 +352,7 @@ def _slice(agents: Mapping[int, Mapping[str, str]], begin: Record, end: int, arg
         pid=begin["pid"],
         agent=agent.get("name", f"agent {begin['pid']}"),
         framework=agent.get("framework", ""),
+        group=agent.get("group", ""),
         kind=said.get("kind") or begin.get("cat", ""),
         label=said.get("call") or begin.get("name", ""),
         resource=said.get("resource", ""),
@@ -356,4 +361,5 @@ def _slice(agents: Mapping[int, Mapping[str, str]], begin: Record, end: int, arg
         outcome=args.get("outcome", ""),
         error=args.get("error", ""),
         usage=Usage(**tokens),
+        first_token=begin.get("first"),
     )

@@ -90,6 +90,7 @@ def test_one_call(tmp_path: Path) -> None:
         ("E", "chat m", 2_000_000),
     ]
     assert records[-2]["args"] == {"outcome": "ok", "input_tokens": 7, "output_tokens": 3, "cached_tokens": 0}
+    assert [one.first_token for one in read_trace(tmp_path / "t.json")] == [None, 1.5]
     names = {r["name"]: r["args"] for r in records if r["ph"] == "M"}
     assert names["process_name"]["name"] == "a2" and names["thread_name"]["name"] == LLM
 
@@ -229,7 +230,7 @@ def test_a_kernel_traced(tmp_path: Path) -> None:
     kernel.bus.subscribe(trace)
     kernel.bus.subscribe(seen.append)
     for name in ("ada", "bob"):
-        agent = Agent(name=name, framework="plain")
+        agent = Agent(name=name, framework="plain", group="team")
         with kernel.syscall(ChatCall(agent=agent, model="m", messages=[{"role": "user", "content": "hi"}])) as grant:
             grant.reply()
         clock.advance(1.0)
@@ -238,5 +239,5 @@ def test_a_kernel_traced(tmp_path: Path) -> None:
     check_format(json.loads((tmp_path / "t.json").read_text()))
     found = read_trace(tmp_path / "t.json")
     assert [(s.agent, s.framework) for s in found if s.phase == "run"] == [("ada", "plain"), ("bob", "plain")]
-    assert found[1].usage.output_tokens == 3
+    assert found[1].usage.output_tokens == 3 and found[1].group == "team"
     assert slices(seen) == found

@@ -81,6 +81,19 @@ def test_calls_at_once_are_side_by_side() -> None:
     assert row.lanes == 2
 
 
+def test_a_run_is_paler_until_its_first_token() -> None:
+    """The stretch before the first token is drawn in a paler tint; without one the run is of one colour."""
+    events = [
+        Event("submit", 0.0, sid=1, kind="llm"), Event("grant", 1.0, sid=1, kind="llm"),
+        Event("first_token", 2.0, sid=1, kind="llm"), Event("finish", 4.0, sid=1, kind="llm"),
+    ]  # fmt: skip
+    wait, run = slices(events)
+    assert timeline._parts(wait, 4.0) == [(timeline.WAITING, 0.0, 1.0)]
+    assert timeline._parts(run, 4.0) == [("#7FB8D8", 1.0, 2.0), ("#0072B2", 2.0, 4.0)]
+    (whole,) = [one for one in slices([*events[:2], events[3]]) if one.phase == "run"]
+    assert timeline._parts(whole, 4.0) == [("#0072B2", 1.0, 4.0)]
+
+
 def test_names_order_the_rows() -> None:
     """Names given by pid replace the agents' own and put them in that order."""
     rows = timeline._rows(slices(calls(3)), {4: "last first", 2: "then"})
