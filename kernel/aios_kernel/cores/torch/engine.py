@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from aios_kernel.abi import Delta, Reply, ToolRequest, ToolRequestDelta, Usage
+from aios_kernel.cores.torch import output
 from aios_kernel.cores.torch.executor import Executor, Row
 from aios_kernel.cores.torch.sequence import Sequence
 from aios_kernel.errors import CoreError, KernelClosed
@@ -20,7 +20,6 @@ from aios_kernel.errors import CoreError, KernelClosed
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from aios_kernel.abi import FinishReason
     from aios_kernel.cores.torch.prefix import PrefixCache
     from aios_kernel.cores.torch.runset import RunSet
     from aios_kernel.cores.torch.sampling import Sampler
@@ -171,7 +170,7 @@ class Engine:
             self._resident.append(sequence)
             job.on_cancel(self.wake)
             if request.echo:
-                self._give(sequence, request.echo)
+                output.give(sequence, request.echo)
 
     def _dismiss(self) -> None:
         for sequence in [s for s in self._resident if s.job.cancelled or s.job.done]:
@@ -245,61 +244,14 @@ class Engine:
     def _advance(self, sequence: Sequence, token: int) -> None:
         """Take a new token; whatever goes wrong with its text is this sequence's failure alone."""
         try:
-            reason = self._append(sequence, token)
-            if reason is not None:
-                self._finish(sequence, reason)
+            self.tokens += 1
+            reason = output.append(sequence, token, self._eos)
+            if reason is None:
+                return
+            reply = output.reply(sequence, reason, self._name)
         except Exception as error:  # noqa: BLE001 - the others in the batch go on
             self._fail(sequence, _failure(self._name, error))
-
-    def _append(self, sequence: Sequence, token: int) -> FinishReason | None:
-        sequence.tokens[sequence.length] = token
-        sequence.length += 1
-        self.tokens += 1
-        if sequence.generated == 1:
-            sequence.job.first_token()
-        if token in self._eos:
-            return "stop"
-        text = sequence.stream.push(token)
-        if text:
-            self._give(sequence, text)
-        constraint = sequence.request.constraint
-        if (constraint is not None and constraint.accept(token)) or sequence.stream.stopped:
-            return "stop"
-        return "length" if sequence.generated >= sequence.request.max_tokens else None
-
-    def _give(self, sequence: Sequence, text: str, end: FinishReason | None = None) -> None:
-        """Pass text on, tool calls apart from content."""
-        calls: list[ToolRequest] = []
-        parser = sequence.request.parser
-        if parser is not None:
-            text, calls = parser.push(text)
-            if end is not None:
-                rest, more = parser.flush(cut=end == "length")
-                text, calls = text + rest, calls + more
-        if not text and not calls:
             return
-        pieces = tuple(
-            ToolRequestDelta(index=index, id=call.id, name=call.name, arguments=call.arguments)
-            for index, call in enumerate(calls, start=len(sequence.calls))
-        )
-        sequence.text.append(text)
-        sequence.calls.extend(calls)
-        if sequence.job.call.stream:
-            sequence.job.emit(Delta(text=text, tool_calls=pieces))
-
-    def _finish(self, sequence: Sequence, reason: FinishReason) -> None:
-        self._give(sequence, sequence.stream.flush(), reason)
-        reply = Reply(
-            text="".join(sequence.text),
-            tool_calls=tuple(sequence.calls),
-            finish_reason="tool_calls" if sequence.calls and reason == "stop" else reason,
-            usage=Usage(
-                input_tokens=sequence.request.prompt_tokens,
-                output_tokens=sequence.generated,
-                cached_tokens=sequence.cached,
-            ),
-            model=self._name,
-        )
         self._leave(sequence)
         sequence.job.finish(reply)
 
