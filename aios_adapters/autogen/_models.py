@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aios_adapters.autogen import _messages
+from aios_adapters.autogen._cancel import cancellable
 from aios_adapters.autogen._identity import FRAMEWORK
 from aios_adapters.calls import allm_call, allm_stream, closing
 from aios_kernel.abi import Usage
@@ -18,6 +19,7 @@ __all__ = ["create", "create_stream"]
 Function = Callable[..., Any]
 #: Clients that end in the openai SDK, whose own adapter makes the syscall, and the cache around another client.
 _PASSED = ("autogen_ext.models.openai", "autogen_ext.models.cache")
+_END: Any = object()
 
 
 def create(native: Function) -> Function:
@@ -25,7 +27,8 @@ def create(native: Function) -> Function:
 
     async def create(self: Any, *args: Any, **kwargs: Any) -> Any:
         one = _Exchange(self, args, kwargs, stream=False)
-        return await allm_call(FRAMEWORK, one.build, lambda: native(self, *args, **kwargs), one.served, usage=_used)
+        call = allm_call(FRAMEWORK, one.build, lambda: native(self, *args, **kwargs), one.served, usage=_used)
+        return await cancellable(call, one.token)
 
     return create
 
@@ -36,8 +39,8 @@ def create_stream(native: Function) -> Function:
     async def create_stream(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         one = _Exchange(self, args, kwargs, stream=True)
         made = allm_stream(FRAMEWORK, one.build, lambda: native(self, *args, **kwargs), one.pieces, usage=_used)
-        async with closing(made) as items:
-            async for item in items:
+        async with closing(made):
+            while (item := await cancellable(anext(made, _END), one.token)) is not _END:
                 yield item
 
     return create_stream
@@ -49,10 +52,13 @@ class _Exchange:
     def __init__(self, client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, stream: bool) -> None:
         self._client, self._args, self._kwargs, self._stream = client, args, kwargs, stream
         self._reply = _messages.Assembled()
+        self._passed = any(cls.__module__.startswith(_PASSED) for cls in type(client).__mro__)
+        #: What cancels the wait for the grant and for a served reply, as it cancels the client's own wait.
+        self.token = None if self._passed else kwargs.get("cancellation_token")
 
     def build(self) -> ChatCall | None:
         """Translate the request; None where another call is the syscall."""
-        if any(cls.__module__.startswith(_PASSED) for cls in type(self._client).__mro__):
+        if self._passed:
             return None
         messages = self._args[0] if self._args else self._kwargs["messages"]
         return _messages.chat_call(self._client, messages, self._kwargs, stream=self._stream)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from aios_adapters.autogen._cancel import cancellable
 from aios_adapters.autogen._identity import FRAMEWORK
 from aios_adapters.calls import atool_call, atool_stream, closing
 from aios_kernel.abi import ToolCall
@@ -54,7 +55,8 @@ def execute_code_blocks(native: Function) -> Function:
 
         call = lambda: native(self, *args, **kwargs)  # noqa: E731
         key = (FRAMEWORK, id(self), id(blocks))
-        return await atool_call(FRAMEWORK, build, call, _refused_code, failed=_failed_code, key=key)
+        made = atool_call(FRAMEWORK, build, call, _refused_code, failed=_failed_code, key=key)
+        return await cancellable(made, args[1] if len(args) > 1 else kwargs.get("cancellation_token"))
 
     return execute_code_blocks
 
@@ -77,7 +79,8 @@ def call_tool(native: Function) -> Function:
 
         call = lambda: native(self, *args, **kwargs)  # noqa: E731
         key = (FRAMEWORK, id(self), name, id(given.get("arguments")))
-        return await atool_call(FRAMEWORK, build, call, denied, failed=_failed_result, key=key)
+        made = atool_call(FRAMEWORK, build, call, denied, failed=_failed_result, key=key)
+        return await cancellable(made, given.get("cancellation_token"))
 
     return call_tool
 

@@ -32,8 +32,12 @@ class _Use:
         """Make the Call, without what the framework puts in for the tool's eyes only."""
         given: Any = self._input
         if isinstance(given, dict):
-            given = self._tool._filter_injected_args(given)
+            given = self._visible(given)
         return ToolCall(name=self._tool.name, arguments=given, call_id=self._call_id)
+
+    def _visible(self, given: Any) -> Any:
+        strip = getattr(self._tool, "_filter_injected_args", None)  # older cores have none
+        return given if strip is None else strip(given)
 
     def denied(self, error: SyscallError) -> Any:
         """Answer a refused call as a failed one: an exception that ToolNode does not know would end the agent."""

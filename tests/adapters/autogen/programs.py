@@ -91,12 +91,12 @@ async def client(url: str):
         await made.close()
 
 
-async def create(llm):
-    return await llm.create([UserMessage(content="hello", source="user")])
+async def create(llm, **kwargs):
+    return await llm.create([UserMessage(content="hello", source="user")], **kwargs)
 
 
-async def create_stream(llm):
-    return [item async for item in llm.create_stream([UserMessage(content="hello", source="user")])]
+async def create_stream(llm, **kwargs):
+    return [item async for item in llm.create_stream([UserMessage(content="hello", source="user")], **kwargs)]
 
 
 async def structured(llm):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent
-from autogen_core import FunctionCall
+from autogen_core import CancellationToken, FunctionCall
 from autogen_core.models import CreateResult, UserMessage
 from autogen_core.tools import FunctionTool
 from autogen_ext.models.replay import ReplayChatCompletionClient
@@ -113,6 +114,27 @@ async def test_late_and_early(enabled):
     assert kernel.status().syscalls == {"llm": 2}
     assert inspect.iscoroutinefunction(Late.create)
     assert inspect.isasyncgenfunction(Late.create_stream)
+
+
+@pytest.mark.parametrize("read", [create, create_stream])
+async def test_cancelled_while_it_waits(read, enabled):
+    """A CancellationToken ends the wait for a grant, as it ends a client's own wait."""
+    kernel = enabled(limits={"llm:*": {"in_flight": 1}})
+    llm, token = ReplayChatCompletionClient(["a b", "c"]), CancellationToken()
+    holder = llm.create_stream(USER)
+
+    async def begin():  # in a task of its own: what a stream's reader calls meanwhile runs inside the stream's grant
+        await anext(holder)
+
+    await asyncio.create_task(begin())
+    waiting = asyncio.create_task(read(ReplayChatCompletionClient(["d"]), cancellation_token=token))
+    await asyncio.wait([waiting], timeout=0.05)
+    assert kernel.status().agents[0]["waiting"] == 1
+    token.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await holder.aclose()
+    assert (await create(llm)).content == "a b"
 
 
 async def test_left_early(enabled):
