@@ -26,7 +26,7 @@ class TestAutoGen(AdapterContract):
 def test_every_class_is_restored():
     """After disable() no class of AutoGen has an attribute of ours, and none has lost one."""
     classes = list(_tree(ChatCompletionClient))
-    assert len(classes) > 3
+    assert len(classes) >= 3
     before = [dict(vars(cls)) for cls in classes]
     aios_adapters.enable(strict=True)
     assert [dict(vars(cls)) for cls in classes] != before
