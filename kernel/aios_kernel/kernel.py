@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kernel", "KernelStatus"]
 
-LIMITS = {"in_flight", "rpm", "tpm"}
+LIMITS = {"in_flight", "rpm", "tpm", "window"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Kernel:
 
     `policy` orders every resource, `policies` maps resource patterns ("llm:*", "tool:search") to others; a spec makes one
     policy per resource, an object is shared, and its accounts with it. `llm` says
-    which cores serve which models (see `Router`). `limits` maps resource patterns to {"in_flight", "rpm", "tpm"}.
+    which cores serve which models (see `Router`). `limits` maps resource patterns to {"in_flight", "rpm", "tpm"}
+    (and "window", the seconds that the two rates are for, 60).
     `max_waiting` bounds each run queue. `checks` are called with each call and its process and raise `AccessDenied`
     to refuse it; one that raises anything else refuses too. With `record_content`, "submit" events carry the call and
     "finish" events the reply of a served one.
