@@ -18,7 +18,7 @@ __all__ = ["add_parser"]
 MEGA = 1_000_000
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Any) -> None:
     """Add the command with its four verbs."""
     about = "get, list, find and delete the models that run in this process"
     parser = subparsers.add_parser("models", help=about, description=about[0].upper() + about[1:] + ".")
@@ -47,7 +47,7 @@ def _default() -> str:
 def _list(args: argparse.Namespace) -> int:
     from aios_kernel import models
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": entry.name,
             "installed": models.installed(entry.name),

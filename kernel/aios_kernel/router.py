@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aios_kernel.cores.base import Core
 from aios_kernel.cores.registry import core
+from aios_kernel.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,6 +71,8 @@ class Router:
         if spec == LEASE:
             return None
         name = spec if isinstance(spec, str) else spec.name
+        if isinstance(spec, Core) and self._named.get(name, spec) is not spec:
+            raise ConfigError(f"two cores are named {name!r}: give one of them another name")
         if name not in self._named:
             made = core(spec)
             self._named[name] = made

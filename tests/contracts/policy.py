@@ -23,7 +23,12 @@ AGENTS: list[tuple[str, dict[str, Any]]] = [
     ("eve", {"priority": 9, "policy": "wfq"}),
     ("flo", {"group": "ops", "priority": 9}),
 ]
-FAST = settings(max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+FAST = settings(
+    max_examples=25,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=tuple(HealthCheck.__members__.values()),
+)
 THOROUGH = settings(FAST, max_examples=300, stateful_step_count=120)
 
 

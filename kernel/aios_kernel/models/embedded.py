@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aios_kernel.errors import ModelLoadError
 from aios_kernel.models.fetch import Progress, path, pull
@@ -26,10 +26,10 @@ def chat_template() -> str:
 def merge(model: Any, folder: Path) -> None:
     """Add the adapter of `folder` to the weights of a transformers model, in place."""
     import torch
-    from safetensors.torch import load_file
+    from safetensors import torch as weights
 
     about = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))
-    tensors = load_file(folder / "adapter.safetensors")
+    tensors: dict[str, Any] = cast("Any", weights).load_file(folder / "adapter.safetensors")
     with torch.no_grad():
         for key, a in tensors.items():
             if key.endswith("lora_A.weight"):
@@ -49,14 +49,15 @@ def load_embedded(
     """
     try:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        import transformers
     except ImportError as error:
         raise ModelLoadError("the embedded model needs torch: pip install 'aios-adapters[torch]'") from error
 
+    auto: Any = transformers  # its classes are typed only in part
     folder = (pull(progress=progress) if progress else pull()) if download else path()
     with quiet_transformers():
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        tokenizer: Any = auto.AutoTokenizer.from_pretrained(folder)
+        model: Any = auto.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
     tokenizer.chat_template = chat_template()
     merge(model, adapter_folder())
     return model, tokenizer

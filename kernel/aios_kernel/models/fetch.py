@@ -180,18 +180,19 @@ def to_safetensors(folder: Path, gguf: str, target: Path) -> None:
     """Write the weights of a GGUF file in bfloat16, with config and tokenizer, as transformers reads them quickly."""
     try:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        import transformers
     except ImportError as error:
         raise ModelLoadError("models need torch and transformers: pip install 'aios-adapters[torch]'") from error
 
+    auto: Any = transformers  # its classes are typed only in part
     with quiet_transformers():
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
-        packed: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.float32)
+        tokenizer = auto.AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
+        packed = auto.AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.float32)
         config = packed.config
         # A model that came from GGUF refuses to be saved; a fresh one with its weights does not.
         if hasattr(config, "quantization_config"):
             delattr(config, "quantization_config")
-        model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        model = auto.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
         model.load_state_dict(packed.state_dict())
         model.tie_weights()
         model.save_pretrained(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,12 @@ def test_nothing_is_held_back_before_the_endpoint_pushes_back():
 @pytest.mark.parametrize("retry_after", [0.2, 1.0])
 def test_no_refused_call_is_sent_before_its_retry_after(retry_after):
     """Retry-After binds the call that was refused, whatever the reason was."""
-    for endpoint in ({"capacity": 16}, {"requests": Bucket(100, 2)}, {"requests": Windowed(100, 2)}):
+    endpoints: list[dict[str, Any]] = [
+        {"capacity": 16},
+        {"requests": Bucket(100, 2)},
+        {"requests": Windowed(100, 2)},
+    ]
+    for endpoint in endpoints:
         run = simulate(retry_after=retry_after, **endpoint)
         assert run.finished == 750
         refusals: dict[Task, list[float]] = {}

@@ -29,11 +29,17 @@ from tests.support.waiting import PATIENCE, wait_until
 KEY = "sk-very-secret-0123456789"
 
 
+class AtEndpoint(OpenAICore):
+    """A core that shows its tests the endpoint it talks to."""
+
+    endpoint: Endpoint
+
+
 @contextmanager
-def at(model: str = "sim", **endpoint) -> Iterator[OpenAICore]:
+def at(model: str = "sim", **endpoint) -> Iterator[AtEndpoint]:
     """A core before an endpoint of its own."""
     with Endpoint(**endpoint) as server:
-        core = OpenAICore(server.base_url, model, KEY, timeout=PATIENCE)
+        core = AtEndpoint(server.base_url, model, KEY, timeout=PATIENCE)
         core.endpoint = server
         yield core
 
@@ -53,7 +59,7 @@ class TestOpenAICore(CoreContract):
 
 
 @pytest.fixture
-def core() -> Iterator[OpenAICore]:
+def core() -> Iterator[AtEndpoint]:
     with at() as made:
         yield made
 

@@ -243,7 +243,11 @@ def test_many_threads_at_once_lose_no_call_and_no_token(spec: str) -> None:
             rig.queue.cancel(task)
         rig.queue.release(task, Outcome(usage=Usage(output_tokens=number + 1)))
 
-    at_once(8, lambda who: [call(f"agent{who % 4}", number) for number in range(60)] and None)
+    def caller(who: int) -> None:
+        for number in range(60):
+            call(f"agent{who % 4}", number)
+
+    at_once(8, caller)
     assert not woken_late
     assert len(rig.tasks) == 480
     assert all(task.state is State.DONE for task in rig.tasks)
@@ -265,7 +269,11 @@ def test_many_posters_keep_their_own_order_and_never_run_at_once() -> None:
         seen.append((who, number))
         busy.pop()
 
-    at_once(6, lambda who: [serial.post(message, who, number) for number in range(500)] and None)
+    def poster(who: int) -> None:
+        for number in range(500):
+            serial.post(message, who, number)
+
+    at_once(6, poster)
     serial.post(lambda: None)
     assert not overlaps
     assert len(seen) == 3_000
