@@ -52,6 +52,7 @@ class Packed:
     lengths: list[int]
     targets: Tensor
     where: Tensor
+    soft: bool = False
 
 
 class _Loss(torch.autograd.Function):
@@ -102,6 +103,7 @@ class PackedLlama(nn.Module):
     def __init__(self, model: Any, layers: int, rank: int, scale: float = 2.0) -> None:
         super().__init__()
         self.config, self.scale, self.rank = model.config, scale, rank
+        self.off = False  # True: forget the adapter
         self.first = model.config.num_hidden_layers - layers
         self.names = [f"layers.{i}.{m}" for i in range(self.first, model.config.num_hidden_layers) for m in MODULES]
         self.frozen = {name.removeprefix("model."): value.detach() for name, value in model.state_dict().items()}
@@ -117,7 +119,7 @@ class PackedLlama(nn.Module):
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
         key = name.replace(".", "/")
-        if key in self.a:
+        if key in self.a and not self.off:
             return _Adapted.apply(x, self.base[name], self.a[key], self.b[key], self.scale)  # type: ignore[no-any-return]
         return functional.linear(x, self.frozen[f"{name}.weight"])
 
@@ -148,8 +150,20 @@ class PackedLlama(nn.Module):
         hidden = self.hidden(packed)
         embedding = self.frozen["embed_tokens.weight"]
         rivals = _rivals(packed, embedding.shape[0])
+        if packed.soft:
+            return self._follow(packed, hidden, embedding.index_select(0, rivals))
         targets = torch.searchsorted(rivals, packed.targets)
         return _Loss.apply(hidden, embedding.index_select(0, rivals), targets)  # type: ignore[no-any-return]
+
+    def _follow(self, packed: Packed, hidden: Tensor, embedding: Tensor) -> Tensor:
+        """Return the cross entropy to the unchanged model's distribution, and how often the two agree."""
+        self.off = True
+        with torch.no_grad():
+            wanted = functional.linear(self.hidden(packed), embedding).float().softmax(-1)
+        self.off = False
+        logits = functional.linear(hidden, embedding).float()
+        loss = -(wanted * logits.log_softmax(-1)).sum(-1).mean()
+        return torch.stack([loss, (wanted.argmax(-1) == logits.argmax(-1)).float().mean()])
 
     def hidden(self, packed: Packed) -> Tensor:
         """Return the last hidden states at the learned positions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aios_evals.embedded import chat
 from aios_evals.embedded.tasks import KINDS, NEEDS, Task, solve
@@ -60,6 +60,7 @@ class Group:
 
     prefix: str
     suffixes: list[list[Segment]]
+    soft: bool = False  # learn the unchanged model's whole distribution at every token, not only its words
 
 
 def turn(role: str, text: str) -> str:
@@ -140,16 +141,18 @@ def fill_group(prefix: str, budget: int, draw: Callable[[], list[Segment]]) -> G
     return Group(prefix, suffixes)
 
 
-def draw_group(s: Source, budget: int, plain: Sequence[tuple[str | None, str, str]] = ()) -> Group:
+def draw_group(
+    s: Source, budget: int, plain: Sequence[tuple[str | None, str, str]] = (), plain_share: float = 0.08
+) -> Group:
     """Draw one training group of any kind; `plain` holds (system, prompt, answer) of the unchanged model."""
-    share = s.random.random()
-    if share < 0.08 and plain:
+    if plain and s.chance(plain_share):
         system = s.pick(chat.SYSTEMS)
         own = [entry for entry in plain if entry[0] == system]
-        return fill_group(
-            s, turn("system", DEFAULT_SYSTEM if system is None else system), budget, lambda: _plain(s.pick(own))
+        group = fill_group(
+            turn("system", DEFAULT_SYSTEM if system is None else system), budget, lambda: _plain(s.pick(own))
         )
-    tools = shipped_set(s) if share < 0.78 else varied(s)
+        return replace(group, soft=True)
+    tools = shipped_set(s) if s.chance(0.76) else varied(s)
     if s.chance(0.42):
         return fill_group(react_prefix(tools), budget, lambda: react_segments(draw_task(s, tools), tools))
     system = s.side(*SYSTEMS)

@@ -38,6 +38,7 @@ class Settings:
     seed: int = 20261121
     budget: int = 3600
     minutes: float = 75.0
+    plain_share: float = 0.08
 
 
 def pack(tokenizer: Any, group: Group) -> Packed:
@@ -50,18 +51,30 @@ def pack(tokenizer: Any, group: Group) -> Packed:
         start = len(ids)
         for _, learned in suffix:
             part = next(encoded)
-            if learned:
+            if learned and not group.soft:
                 where += range(len(ids) - 1, len(ids) - 1 + len(part))
                 targets += part
             ids += part
         lengths.append(len(ids) - start)
-    return Packed(torch.tensor(ids), prefix, lengths, torch.tensor(targets), torch.tensor(where))
+        if group.soft:
+            where += range(start, len(ids) - 1)
+            targets += ids[start + 1 :]
+    return Packed(torch.tensor(ids), prefix, lengths, torch.tensor(targets), torch.tensor(where), group.soft)
 
 
 class Trainer:
     """Holds the state of a run: adapter, optimizer, data source, step and time spent."""
 
-    def __init__(self, model: Any, tokenizer: Any, settings: Settings, out: Path, plain: list[Any], team: Team) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        settings: Settings,
+        out: Path,
+        plain: list[Any],
+        team: Team,
+        start: Path | None = None,
+    ) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.tokenizer, self.out, self.plain, self.team = settings, tokenizer, out, plain, team
         self.packed = PackedLlama(model, settings.layers, settings.rank, settings.scale)
@@ -73,7 +86,10 @@ class Trainer:
         self.step, self.seconds, self.tokens, self.loss, self.right = 0, 0.0, 0, 0.0, 0.0
         self.stopping = self.over = False
         if self.checkpoint.exists():
-            self._load()
+            self._load(self.checkpoint)
+        elif start is not None:
+            self._load(start)
+            self.seconds = 0.0
         self.watch = self.seconds
         if team.size > 1:
             self.source = Source(settings.seed + 1_000_003 * team.rank + self.step)
@@ -83,8 +99,8 @@ class Trainer:
         """The file that a run goes on from."""
         return self.out / "checkpoint.pt"
 
-    def _load(self) -> None:
-        state = torch.load(self.checkpoint, weights_only=False)
+    def _load(self, path: Path) -> None:
+        state = torch.load(path, weights_only=False)
         self.packed.load_state_dict(state["adapter"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.source.random.setstate(state["source"])
@@ -109,7 +125,9 @@ class Trainer:
         """Take one step on one group."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
-        packed = pack(self.tokenizer, draw_group(self.source, self.settings.budget, self.plain))
+        packed = pack(
+            self.tokenizer, draw_group(self.source, self.settings.budget, self.plain, self.settings.plain_share)
+        )
         loss, right = self.packed(packed)
         loss.backward()
         # Whether to stop, and the time by which the rate goes, must be the same for all.
@@ -163,6 +181,8 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=Settings.rank)
     parser.add_argument("--rate", type=float, default=Settings.rate)
     parser.add_argument("--budget", type=int, default=Settings.budget, help="characters of conversation per step")
+    parser.add_argument("--plain-share", type=float, default=Settings.plain_share, help="share of groups of plain chat")
+    parser.add_argument("--start", type=Path, help="begin a new phase, with a clock of its own, at this checkpoint")
     parser.add_argument("--threads", type=int, default=1, help="threads of each worker")
     parser.add_argument("--workers", type=int, default=2, help="processes that take every step together")
     parser.add_argument("--plain", type=int, default=640, help="how many plain questions to ask the unchanged model")
@@ -203,10 +223,11 @@ def work(rank: int, options: argparse.Namespace, meeting: str) -> None:
         seed=options.seed,
         budget=options.budget,
         minutes=options.minutes,
+        plain_share=options.plain_share,
     )
     team = Team(rank, options.workers, meeting)
     plain = load_or_make(options.out / "plain.json", model, tokenizer, options.plain, options.seed)
-    trainer = Trainer(model, tokenizer, settings, options.out, plain, team)
+    trainer = Trainer(model, tokenizer, settings, options.out, plain, team, options.start)
     signal.signal(signal.SIGINT, trainer.stop)
     signal.signal(signal.SIGTERM, trainer.stop)
     with (options.out / "log.jsonl").open("a", encoding="utf-8") as log:
