@@ -7,6 +7,7 @@ from dataclasses import dataclass
 __all__ = ["Attempt", "Window"]
 
 MILD, HARD = 0.9, 0.6  # what a refusal leaves of the window: the first one, and one that follows before it recovered
+FAR = 1.25  # times the size of the last refusal: from there on the window grows ever faster
 MAX_PATIENCE = 32  # rounds between two probes at most
 
 
@@ -40,6 +41,7 @@ class Window:
         self._credit = 0
         self._patience = 1
         self._step = 1
+        self._ceiling = 0  # what was left when a call was refused last
 
     def attempt(self, running: int, now: float) -> Attempt:
         """Note that a call begins beside `running` others."""
@@ -57,7 +59,7 @@ class Window:
             self._shrink(min(self.size, room))
             return True
         if running >= self.settled:
-            self.size = self.settled
+            self.size = self._ceiling = self.settled
             self._step, self._patience = 1, min(2 * self._patience, MAX_PATIENCE)
             return False
         if self.size > 1 or not self._strikes:
@@ -71,18 +73,25 @@ class Window:
         """Grow for a success, if the window was full: one per window of successes, fewer where probes failed."""
         if self.size is None or attempt.epoch < self.epoch or running + 1 < self.size:
             return
-        if attempt.level > self.settled:  # the probe itself came through: what it found works
-            self.settled = min(attempt.level, self.size)
-            self._patience = 1
-            self._step = min(2 * self._step, self.settled)
         self._credit += 1
         if self.size < self._recover_to:
             self.size += 1
             self.settled = self.size
+        elif self.size > self.settled:
+            self._confirm()
         elif self._credit >= self.size * self._patience:
             self.size = self.settled + self._step
             self._credit = self._strikes = 0
 
+    def _confirm(self) -> None:
+        """Take a probe for good once a whole round came through: one success may be luck of the client's own delays."""
+        if self.size is None or self._credit < self.size:
+            return
+        self.settled, self._credit = self.size, 0
+        self._patience = max(1, self._patience // 2)
+        # Far above what was refused last, that no longer tells anything: larger steps.
+        self._step = 2 * self._step if self.settled > FAR * self._ceiling else 1
+
     def _shrink(self, size: int) -> None:
-        self.size = self.settled = max(1, size)
+        self.size = self.settled = self._ceiling = max(1, size)
         self._step = self._patience = 1
