@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -42,6 +43,10 @@ def at(model: str = "sim", **endpoint) -> Iterator[AtEndpoint]:
         core = AtEndpoint(server.base_url, model, KEY, timeout=PATIENCE)
         core.endpoint = server
         yield core
+        core.close()
+        wait_until(lambda: core.status()["workers"] == 0)
+        # Connections are accepted in order: after this one, none that was broken off is still on its way.
+        urllib.request.urlopen(f"{server.root_url}/_stats", timeout=PATIENCE).close()
 
 
 class TestOpenAICore(CoreContract):
