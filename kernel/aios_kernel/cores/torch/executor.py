@@ -54,6 +54,7 @@ class Executor:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.device: torch.device = model.device
+        self._gate: Any = getattr(model, "aios_gate", None)
         attention.register()
         self._before: str = model.config._attn_implementation  # noqa: SLF001 - the public way has no getter
         model.set_attn_implementation(attention.NAME)
@@ -109,6 +110,8 @@ class Executor:
             positions.extend(range(sequence.computed, end))
             if row.is_last:
                 wanted.append(len(ids) - 1)
+        if self._gate is not None:
+            self._gate.set([row.sequence.request.adapted for row in rows for _ in range(row.count)])
         return self._forward(ids, positions, wanted, self._batch(rows))
 
     @staticmethod

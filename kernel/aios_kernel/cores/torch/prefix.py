@@ -28,6 +28,7 @@ class Retained:
     tokens: NDArray[np.int64]
     slot: Slot
     used: int
+    adapted: bool = True
 
 
 def common_prefix(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
@@ -76,6 +77,8 @@ class PrefixCache:
             return False
         prompt = sequence.tokens[: sequence.length - 1]
         for other, end in computing:
+            if other.request.adapted != sequence.request.adapted:
+                continue
             shared = common_prefix(prompt, other.tokens[: other.length])
             if min(shared, end) - min(shared, other.computed) >= WORTHWHILE:
                 return True
@@ -89,7 +92,9 @@ class PrefixCache:
         if not self.enabled or sequence.computed < WORTHWHILE:
             self.pool.release(slot)
             return
-        self._retained.append(Retained(sequence.tokens[: sequence.computed], slot, self._tick()))
+        self._retained.append(
+            Retained(sequence.tokens[: sequence.computed], slot, self._tick(), sequence.request.adapted)
+        )
         while len(self._retained) > MOST_RETAINED or self._bytes() > self.pool.budget // 2:
             self._evict()
 
@@ -110,12 +115,15 @@ class PrefixCache:
             return best
         # The last token of the prompt is always computed: its logits are what the reply begins with.
         prompt = sequence.tokens[: sequence.length - 1]
+        adapted = sequence.request.adapted  # with other weights the same tokens have other keys and values
         for kept in self._retained:
+            if kept.adapted != adapted:
+                continue
             shared = common_prefix(prompt, kept.tokens)
             if shared > max(best[1], WORTHWHILE - 1):
                 best = (kept, shared, kept.slot)
         for other in resident:
-            if other.slot is not None and other.computed > best[1]:
+            if other.slot is not None and other.computed > best[1] and other.request.adapted == adapted:
                 shared = common_prefix(prompt, other.tokens[: other.computed])
                 if shared > max(best[1], WORTHWHILE - 1):
                     best = (None, shared, other.slot)

@@ -42,6 +42,7 @@ class Preparer:
         self._backend: Any = getattr(loaded.tokenizer, "backend_tokenizer", None)
         self._grammars = GrammarCompiler(loaded.tokenizer, loaded.vocabulary, loaded.eos)
         self._defaults = _defaults(loaded.model)
+        self._gate: Any = getattr(loaded.model, "aios_gate", None)
         self._template = _template(loaded.tokenizer)
         self.format = detect(self._template)
         kept = {self._token_id(marker) for marker in (self.format.markers() if self.format else ())}
@@ -55,7 +56,7 @@ class Preparer:
             return self._chat(call)
         if isinstance(call, CompletionCall):
             tokens = self.encode(call.prompt, special=True)
-            return self._request(call, tokens, None, None, call.prompt if call.echo else "")
+            return self._request(call, call.prompt, tokens, None, None)
         raise CoreError(f"the torch core serves chats and completions, not {call.operation!r}")
 
     def text_stream(self, request: Prepared) -> TextStream:
@@ -83,7 +84,7 @@ class Preparer:
         text = chat.render(self._tokenizer, messages, shown if callable_tools else [], options)
         constraint = self._constraint(call, form, callable_tools, required=required)
         parser = ToolParser(form or FORMATS[-1]) if callable_tools else None
-        return self._request(call, self.encode(text, special=False), constraint, parser, "")
+        return self._request(call, text, self.encode(text, special=False), constraint, parser)
 
     def _constraint(
         self, call: ChatCall, form: ToolFormat | None, tools: list[dict[str, Any]], *, required: bool
@@ -103,7 +104,7 @@ class Preparer:
         return None if answer is None else self._grammars.compile(f"start: {answer}", "the response format")
 
     def _request(
-        self, call: LLMCall, tokens: list[int], constraint: Constraint | None, parser: ToolParser | None, echo: str
+        self, call: LLMCall, prompt: str, tokens: list[int], constraint: Constraint | None, parser: ToolParser | None
     ) -> Prepared:
         if not tokens:
             raise CoreError("the prompt is empty: send at least one token")
@@ -118,7 +119,8 @@ class Preparer:
             stop=call.sampling.stop,
             constraint=constraint,
             parser=parser,
-            echo=echo,
+            echo=prompt if isinstance(call, CompletionCall) and call.echo else "",
+            adapted=self._gate is None or self._gate.wants(prompt),
         )
 
     def _max_tokens(self, prompt: int, asked: int | None) -> int:

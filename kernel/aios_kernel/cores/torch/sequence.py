@@ -41,6 +41,7 @@ class Prepared:
     constraint: Constraint | None = None
     parser: ToolParser | None = None
     echo: str = ""
+    adapted: bool = True  # goes through the model's adapter, where it has one behind a gate
 
     @property
     def prompt_tokens(self) -> int:
