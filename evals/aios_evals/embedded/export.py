@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -27,7 +27,9 @@ def merge_checkpoint(model: Any, path: Path, scale: float = 2.0) -> None:
 
 def export(checkpoint: Path, folder: Path, facts: dict[str, Any], scale: float = 2.0) -> None:
     """Write adapter.safetensors (bfloat16, PEFT's names) and adapter.json."""
-    from safetensors.torch import save_file
+    from safetensors import torch as weights
+
+    save_file = cast("Any", weights).save_file
 
     parts = read_checkpoint(checkpoint)
     tensors: dict[str, Tensor] = {}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -115,22 +115,23 @@ def _constrain(matcher: Any, logits: torch.Tensor) -> None:
 
 def _call(request: ToolRequest) -> tuple[str, dict[str, Any]] | None:
     try:
-        arguments = json.loads(request.arguments)
+        arguments: Any = json.loads(request.arguments)
     except ValueError:
         return None
-    return (request.name, arguments) if isinstance(arguments, dict) else None
+    return (request.name, cast("dict[str, Any]", arguments)) if isinstance(arguments, dict) else None
 
 
 def load(base: Path, adapter: Path | None, *, constrained: bool = True) -> LocalModel:
     """Load the base model with a training checkpoint or an exported adapter folder merged into it."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import transformers
 
     from aios_evals.embedded.export import merge_checkpoint
     from aios_kernel.models import embedded
 
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    auto: Any = transformers  # its classes are typed only in part
+    tokenizer = auto.AutoTokenizer.from_pretrained(base)
     tokenizer.chat_template = embedded.chat_template()
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).eval()
+    model = auto.AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).eval()
     if adapter is not None and adapter.is_file():
         merge_checkpoint(model, adapter)
     elif adapter is not None:

@@ -191,7 +191,8 @@ def _rivals(packed: Packed, vocabulary: int) -> Tensor:
     A sixth of the vocabulary is enough, since the base model already keeps the rest away; it saves a fifth of the time.
     """
     drawn = torch.randint(vocabulary, (RANDOM_RIVALS,))
-    return torch.cat([packed.tokens, packed.targets, torch.arange(min(COMMON_RIVALS, vocabulary)), drawn]).unique()
+    rivals: Any = torch.cat([packed.tokens, packed.targets, torch.arange(min(COMMON_RIVALS, vocabulary)), drawn])
+    return rivals.unique()
 
 
 def _rotate(x: Tensor, layout: Layout) -> Tensor:

@@ -76,14 +76,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import transformers
 
     torch.set_num_threads(options.threads)
     state = torch.load(options.checkpoint, weights_only=False)
     a = next(iter(state["adapter"].values()))
     layers = len({key.split("/")[1] for key in state["adapter"]})
-    tokenizer = AutoTokenizer.from_pretrained(options.base)
-    model = PackedLlama(AutoModelForCausalLM.from_pretrained(options.base, dtype=torch.bfloat16), layers, a.shape[0])
+    auto: Any = transformers  # its classes are typed only in part
+    tokenizer = auto.AutoTokenizer.from_pretrained(options.base)
+    model = PackedLlama(
+        auto.AutoModelForCausalLM.from_pretrained(options.base, dtype=torch.bfloat16), layers, a.shape[0]
+    )
     model.load_state_dict(state["adapter"])
     shares, wrong = probe(model, tokenizer, options.count, options.seed, shipped())
     for entry in wrong:

@@ -6,6 +6,7 @@ Each worker reads groups of its own; gradients are averaged once a step, so all 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,4 +32,5 @@ class Team:
         for parameter, grad in zip(parameters, grads, strict=True):
             parameter.grad = (flat[at : at + grad.numel()] / self.size).view_as(grad)
             at += grad.numel()
-        return flat[at:].tolist()
+        sums: Any = flat[at:]
+        return sums.tolist()

@@ -51,6 +51,10 @@ class Kind:
     fields: str = ""
 
 
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split("|") if part.strip()]
+
+
 def _kind(
     names: str,
     test: str,
@@ -62,12 +66,11 @@ def _kind(
     answer: str = "",
     fields: str = "",
 ) -> Kind:
-    split = lambda text: [part.strip() for part in text.split("|") if part.strip()]  # noqa: E731
     return Kind(
         (names.split(), test.split()),
-        (split(descriptions), split(held)),
-        [tuple(p.split()) for p in split(parameters)],
-        (split(requests), split(asked)),
+        (_split(descriptions), _split(held)),
+        [tuple(p.split()) for p in _split(parameters)],
+        (_split(requests), _split(asked)),
         answer,
         fields,
     )

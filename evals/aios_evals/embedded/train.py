@@ -211,11 +211,12 @@ def main() -> None:
 
 def work(rank: int, options: argparse.Namespace, meeting: str) -> None:
     """Train as one of the workers."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import: not for --help
+    import transformers  # slow to import: not for --help
 
     torch.set_num_threads(options.threads)
-    tokenizer = AutoTokenizer.from_pretrained(options.base)
-    model = AutoModelForCausalLM.from_pretrained(options.base, dtype=torch.bfloat16).eval()
+    auto: Any = transformers  # its classes are typed only in part
+    tokenizer = auto.AutoTokenizer.from_pretrained(options.base)
+    model = auto.AutoModelForCausalLM.from_pretrained(options.base, dtype=torch.bfloat16).eval()
     settings = Settings(
         layers=options.layers,
         rank=options.rank,

@@ -267,7 +267,7 @@ MONTHS = [
 @cache
 def vocabulary() -> tuple[str, ...]:
     """Return about 2,400 common words and word pieces."""
-    return tuple(files(__package__).joinpath("words.txt").read_text(encoding="utf-8").split())
+    return tuple(files("aios_evals.embedded").joinpath("words.txt").read_text(encoding="utf-8").split())
 
 
 def held_out(text: str) -> bool:
