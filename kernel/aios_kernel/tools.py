@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import operator
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ MAX_EXPRESSION = 200
 MAX_EXPONENT = 512
 MAX_DIGITS = 400
 MAX_FILE_BYTES = 1_000_000
+ALIKE = 0.75  # of difflib's ratio, from which on two keys are taken for spellings of one
 
 _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -86,6 +88,17 @@ def normal_key(key: str) -> str:
     return " ".join(words)
 
 
+def nearest_key(key: str, keys: Iterable[str]) -> str | None:
+    """Return the one kept key that is meant by `key`: the same, else the only one that shares all its words or nearly its spelling."""
+    wanted, kept = normal_key(key), list(keys)
+    if wanted in kept:
+        return wanted
+    words = set(wanted.split())
+    alike = [k for k in kept if words <= set(k.split()) or words >= set(k.split())]
+    alike = alike or difflib.get_close_matches(wanted, kept, n=2, cutoff=ALIKE)
+    return alike[0] if len(alike) == 1 else None
+
+
 class Toolbox:
     """Hold the notes and the folder that the five shipped tools work on.
 
@@ -115,7 +128,8 @@ class Toolbox:
 
     def recall(self, key: str) -> str:
         """Look up the value saved in memory under a key."""
-        return self.notes.get(normal_key(key), "no note under that key")
+        found = nearest_key(key, self.notes)
+        return "no note under that key" if found is None else self.notes[found]
 
     def write_file(self, path: str, content: str) -> str:
         """Write text to a file."""

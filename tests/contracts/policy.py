@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,7 +27,7 @@ FAST = settings(
     max_examples=25,
     stateful_step_count=40,
     deadline=None,
-    suppress_health_check=tuple(HealthCheck.__members__.values()),
+    suppress_health_check=cast("Any", list(HealthCheck)),
 )
 THOROUGH = settings(FAST, max_examples=300, stateful_step_count=120)
 

@@ -107,3 +107,23 @@ def test_react_parse() -> None:
     )
     for text in ("hello", "Action: f\nAction Input: not json", "Action: f\nAction Input: [1]", "Action: f"):
         assert isinstance(react.parse(text), react.Unreadable)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("wifi code", "W"),
+        ("My wifi_code", "W"),
+        ("code", "no note"),  # two keys have the word
+        ("locker", "L"),
+        ("the old locker code please", "L"),
+        ("lockr code", "L"),
+        ("birthday", "no note"),
+    ],
+)
+def test_recall_finds_the_one_note_that_is_meant(asked: str, found: str) -> None:
+    """A part of the key, more than the key, or another spelling is enough when only one note fits."""
+    box = Toolbox()
+    box.remember("wifi code", "W")
+    box.remember("locker code", "L")
+    assert box.recall(asked).startswith(found)
