@@ -264,9 +264,11 @@ def main() -> None:
     client = load(base, adapter) if own else None
     report: dict[str, Any] = {}
     if "plain" in own and client is not None:
-        from aios_evals.embedded.plain_chat import compare
+        from aios_evals.embedded.plain_chat import compare, prompts
 
-        report["plain"] = compare(load(base, None).model, client.model, client.tokenizer)
+        model, tokenizer = models.load_embedded(download=False)
+        model.aios_gate.set([any(model.aios_gate.wants(prompt) for prompt in prompts())])
+        report["plain"] = compare(load(base, None).model, model, tokenizer)
         options.modes = ",".join(mode for mode in options.modes.split(",") if mode != "plain")
     if options.modes:
         report |= measure(client, options)
