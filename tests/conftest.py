@@ -1,5 +1,13 @@
 """What all tests share. Imported inside the frameworks' environments too, so it needs nothing but pytest."""
 
+import signal
+
 from tests.support.frameworks import pytest_collect_directory, pytest_terminal_summary
 
-__all__ = ["pytest_collect_directory", "pytest_terminal_summary"]
+__all__ = ["pytest_collect_directory", "pytest_configure", "pytest_terminal_summary"]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work in the programs that tests start: a shell's background job inherits it ignored, and so would they."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

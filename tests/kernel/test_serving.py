@@ -290,7 +290,10 @@ def test_ctrl_c_while_waiting_leaves_the_queue():
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=PATIENCE)
+    try:
+        _, errors = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
     assert "KeyboardInterrupt" in errors
     assert process.returncode in {-signal.SIGINT, 1, 130}
 

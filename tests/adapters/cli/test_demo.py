@@ -88,7 +88,10 @@ def test_ctrl_c(tmp_path: Path) -> None:
         wait_until(lambda: _are_busy(tmp_path / "t.json"), patience=60)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        try:
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == 130, said
     assert time.monotonic() - began < 5
     assert "Traceback" not in said and said.splitlines()[-1] == "aios: interrupted"
