@@ -180,6 +180,7 @@ def test_the_shipped_adapter_fits_its_description() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # torch's own, on first compilation
 @pytest.mark.skipif(
     not models.installed(models.DEFAULT), reason="the embedded model is not in the cache: aios models pull"
 )
@@ -191,4 +192,4 @@ def test_the_embedded_model_does_held_out_tasks() -> None:
     client = LocalModel(*models.load_embedded(download=False))
     episodes = shipped_episodes(1, 9, as_react=False) + shipped_episodes(1, 9, as_react=True)
     run(client, episodes)
-    assert sum(map(judge, episodes)) >= 0.8 * len(episodes)
+    assert sum(map(judge, episodes)) >= 0.9 * len(episodes)
