@@ -65,11 +65,13 @@ def test_inner_tests_are_reported_by_file(fake: pytest.Pytester) -> None:
         "broken": "import no_such_module",
         "empty": "",
         "skipped": "import pytest\n@pytest.mark.skip\ndef test_skipped(): pass",
+        "inherited": "from contract import Contract\nclass TestHere(Contract): pass",
     }
+    (fake.path / "contract.py").write_text("class Contract:\n    def test_contract(self): pass")
     for name, body in bodies.items():
         (fake.path / "fw" / f"test_{name}.py").write_text(body)
     result = fake.runpytest_subprocess("-v", "-rfs")
-    result.assert_outcomes(passed=1, failed=3, skipped=1)
+    result.assert_outcomes(passed=2, failed=3, skipped=1)
     result.stdout.fnmatch_lines_random(
         [
             "fw/test_good.py::fake PASSED*",
@@ -77,7 +79,7 @@ def test_inner_tests_are_reported_by_file(fake: pytest.Pytester) -> None:
             "*assert 'the reason' == 1",
             "*No module named 'no_such_module'*",
             "no tests ran in fake:",
-            "fake: 2 failed, 2 passed, 1 skipped in *",
+            "fake: 2 failed, 3 passed, 1 skipped in *",
         ]
     )
 

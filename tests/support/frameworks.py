@@ -136,9 +136,18 @@ def _read(report: Path) -> dict[str, list[ET.Element]]:
     cases: dict[str, list[ET.Element]] = {}
     if report.exists():
         for case in ET.parse(report).iter("testcase"):
-            file = case.get("file") or case.get("name", "").replace(".", "/") + ".py"
-            cases.setdefault(file, []).append(case)
+            cases.setdefault(_file_of(case), []).append(case)
     return cases
+
+
+def _file_of(case: ET.Element) -> str:
+    """The file that a case was collected from; its attribute `file` would be that of an inherited test's base class."""
+    parts = case.get("classname", "").split(".")
+    for end in range(len(parts), 0, -1):
+        file = "/".join(parts[:end]) + ".py"
+        if (envs.ROOT / file).is_file():
+            return file
+    return case.get("file") or case.get("name", "").replace(".", "/") + ".py"
 
 
 def _outcome(case: ET.Element) -> str:
