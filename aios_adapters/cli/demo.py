@@ -122,13 +122,15 @@ def _run(args: argparse.Namespace) -> tuple[Arm, Arm | None]:
 
 def _ready(model: str) -> Core:
     """The core, its model downloaded and loaded."""
-    from aios_adapters.demo.live import PullProgress, say
+    from aios_adapters.cli.models import PullDisplay
+    from aios_adapters.demo.live import say
     from aios_kernel import models
     from aios_kernel.cores.registry import core
 
     if model == "embedded" and not models.installed(models.DEFAULT):
         say(f"downloading the embedded model ({models.DEFAULT}), once:")
-        models.pull(progress=PullProgress())
+        with PullDisplay() as display:
+            models.pull(progress=display)
     found = core(model)
     load: Any = getattr(found, "load", None)
     if load is not None:

@@ -13,7 +13,7 @@ from aios_adapters.cli.tables import rich_console, show_table
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["add_parser"]
+__all__ = ["PullDisplay", "add_parser"]
 
 MEGA = 1_000_000
 
@@ -76,7 +76,7 @@ def _pull(args: argparse.Namespace) -> int:
     from aios_kernel import models
 
     known = models.installed(args.name)
-    with _Display() if not args.json else nullcontext() as display:
+    with PullDisplay() if not args.json else nullcontext() as display:
         path = models.pull(args.name, progress=display) if display else models.pull(args.name)
     if args.json:
         print(json.dumps({"name": args.name, "path": str(path), "downloaded": not known}))
@@ -104,7 +104,7 @@ def _remove(args: argparse.Namespace) -> int:
     return 0
 
 
-class _Display:
+class PullDisplay:
     """Show what a pull is doing: a bar with rich on a terminal, one line per stage elsewhere (on stderr)."""
 
     def __init__(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aios_adapters.cli.tables import rich_console
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
     from aios_adapters.demo.runner import AgentRun, Arm, Count
 
-__all__ = ["PullProgress", "View", "make_view", "say"]
+__all__ = ["View", "make_view", "say"]
 
 COLOURS = {"ok": "green", "wrong": "red", "failed": "red", "interrupted": "red", "waiting": "yellow", "running": "blue"}
 
@@ -112,36 +111,3 @@ class RichView:
             cells = (str(count.calls), str(count.usage.output_tokens), Text(run.task.question, overflow="ellipsis"))
             table.add_row(run.name, Text(state, style=COLOURS.get(state, "")), *cells)
         return table
-
-
-class PullProgress:
-    """Shows a model on its way: a bar on a terminal, a line per stage elsewhere."""
-
-    WIDTH = 30
-
-    def __init__(self) -> None:
-        self._bar = sys.stderr.isatty()
-        self._stage = ""
-        self._drawn = 0.0
-
-    def __call__(self, stage: str, done: int = 0, total: int = 0) -> None:
-        """Take one report."""
-        if self._bar and total:
-            self._draw(stage, done, total)
-        elif stage != self._stage:
-            self._end_line()
-            say(f"  {stage}")
-        self._stage = stage
-
-    def _draw(self, stage: str, done: int, total: int) -> None:
-        if done < total and time.monotonic() - self._drawn < 0.1:
-            return
-        self._drawn = time.monotonic()
-        filled = self.WIDTH * done // total
-        bar = "█" * filled + "░" * (self.WIDTH - filled)
-        print(f"\r  {stage} {bar} {done / 1e6:.0f} of {total / 1e6:.0f} MB", end="", file=sys.stderr, flush=True)
-
-    def _end_line(self) -> None:
-        if self._drawn:
-            self._drawn = 0.0
-            print(file=sys.stderr)

@@ -120,7 +120,7 @@ class Call:
 class LLMCall(Call):
     """Base of the calls to a language model.
 
-    `endpoint` is the base URL the program would call by itself ("" when it has none); `framework_options` are
+    `endpoint` is the base URL the program would call by itself ("" when it has none); `extra` holds
     parameters the kernel has no field for, in the caller's own words.
     """
 
