@@ -21,6 +21,7 @@ __all__ = [
     "capture",
     "carried",
     "claimed",
+    "memory_stack",
     "paused",
     "tool_stack",
 ]
@@ -49,8 +50,11 @@ paused: ContextVar[bool] = ContextVar("aios_paused", default=False)
 #: Keys of the tool calls this context is inside of, innermost last.
 tool_stack: ContextVar[tuple[Any, ...]] = ContextVar("aios_tools", default=())
 
-CARRIED: tuple[ContextVar[Any], ...] = (current_agent, open_tasks, claimed, paused, tool_stack)
-DEFAULTS: Values = (None, (), None, False, ())
+#: Keys of the memory calls this context is inside of.
+memory_stack: ContextVar[tuple[Any, ...]] = ContextVar("aios_memory", default=())
+
+CARRIED: tuple[ContextVar[Any], ...] = (current_agent, open_tasks, claimed, paused, tool_stack, memory_stack)
+DEFAULTS: Values = (None, (), None, False, (), ())
 
 
 def capture() -> Values | None:

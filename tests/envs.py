@@ -19,17 +19,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+from aios_adapters.versions import TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLE = ROOT / "tests" / "environments.toml"
 LOCKS = ROOT / "tests" / "locks"
 CONSTRAINTS = ROOT / "constraints.txt"
 PACKAGE_ROOTS = (".", "kernel", "integrations", "evals")
 INSIDE = "AIOS_TEST_ENV"  # set to the environment's name where its tests run
+#: What goes into every environment beside the framework. None of them has torch.
+COMMON = ("wrapt>=1.14,<3", "packaging>=21", "typing-extensions>=4.6", "pytest>=8.3", "pytest-asyncio>=1.0")
 _CUDA = ("cuda-", "nvidia-", "triton==")  # what torch brings is left to torch
 
 
@@ -44,6 +42,9 @@ class Environment:
     name: str
     tests: Path
     packages: tuple[str, ...]
+    overrides: tuple[str, ...] = ()
+    supports: str = ""  # the interpreters it installs on, where they are fewer than ours
+    ci: bool = True
 
     @property
     def lock(self) -> Path:
@@ -53,7 +54,8 @@ class Environment:
     @property
     def stamp(self) -> str:
         """The lock file's first line: it names what was resolved, so that a stale lock shows."""
-        return f"# {hashlib.sha256(' '.join(self.packages).encode()).hexdigest()[:16]} {self.name}"
+        row = " ".join((*self.packages, *self.overrides, *([self.supports] if self.supports else [])))
+        return f"# {hashlib.sha256(row.encode()).hexdigest()[:16]} {self.name}"
 
     @property
     def home(self) -> Path:
@@ -69,16 +71,23 @@ class Environment:
 
     def _locked(self) -> str:
         if not self.lock.exists() or not self.lock.read_text().startswith(self.stamp + "\n"):
-            raise EnvironmentFailed(f"{self.lock.name} does not belong to environments.toml: run `make locks`")
+            raise EnvironmentFailed(f"{self.lock.name} does not belong to the version table: run `make locks`")
         return self.lock.read_text()
 
 
 def environments() -> dict[str, Environment]:
-    """Read the table."""
-    table = tomllib.loads(TABLE.read_text())
+    """Every environment of the version table."""
     return {
-        name: Environment(name, ROOT / row["tests"], (*row["packages"], *table["common"]))
-        for name, row in table["environments"].items()
+        one.name: Environment(
+            one.name,
+            ROOT / "tests" / "adapters" / row.tests,
+            (*one.packages, *COMMON),
+            row.overrides,
+            row.python,
+            one.ci,
+        )
+        for row in TABLE
+        for one in row.versions
     }
 
 
@@ -124,7 +133,9 @@ def lock(environment: Environment, options: Sequence[str] = ()) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in.txt"
         source.write_text("\n".join(environment.packages))
-        body = _compile(source, environment.lock, options)
+        overrides = Path(folder) / "overrides.txt"
+        overrides.write_text("\n".join(environment.overrides))
+        body = _compile(source, environment.lock, [f"--override={overrides}", *options])
     environment.lock.write_text(environment.stamp + "\n" + body)
 
 

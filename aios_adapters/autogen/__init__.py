@@ -5,17 +5,20 @@ from __future__ import annotations
 from aios_adapters.adapter import Adapter
 from aios_adapters.autogen import _identity, _models, _tools
 from aios_adapters.patching import Patch
+from aios_adapters.versions import framework
 
 __all__ = ["ADAPTER"]
 
 _AGENTS = "autogen_agentchat.agents"
 
+VERSIONS = framework("autogen")
+
 ADAPTER = Adapter(
     name="autogen",
     module="autogen_core",
-    distribution="autogen-core",
-    minimum="0.7",
-    tested=("0.7.5", "0.7.5"),
+    distribution=VERSIONS.distributions,
+    minimum=VERSIONS.minimum,
+    tested=VERSIONS.tested,
     resolve=_identity.resolve,
     patches=[
         Patch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aios_adapters.adapter import Adapter
 from aios_adapters.langchain import _chat, _embeddings, _identity, _leaves, _text, _tools
 from aios_adapters.patching import Patch
+from aios_adapters.versions import framework
 
 __all__ = ["ADAPTER"]
 
@@ -18,12 +19,14 @@ _PREGEL = "langgraph.pregel"
 # synchronous ones in a thread: those are gated too, so that waiting is done by the caller's event loop. In the loop's few
 # threads, the streams that wait for a grant would keep the one that has it from going on. The core's test whether a
 # class has its own method still holds: both sides of `cls._astream is BaseChatModel._astream` are our function.
+VERSIONS = framework("langchain")
+
 ADAPTER = Adapter(
     name="langchain",
     module="langchain_core",
-    distribution="langchain-core",
-    minimum="1.0",
-    tested=("1.7", "1.7"),
+    distribution=VERSIONS.distributions,
+    minimum=VERSIONS.minimum,
+    tested=VERSIONS.tested,
     resolve=_identity.resolve,
     patches=[
         Patch(module=_CHAT, path="BaseChatModel._generate", wrap=_leaves.whole(_chat.Chat), subclasses="only"),

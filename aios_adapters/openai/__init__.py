@@ -5,17 +5,20 @@ from __future__ import annotations
 from aios_adapters.adapter import Adapter
 from aios_adapters.openai import _gate
 from aios_adapters.patching import Patch
+from aios_adapters.versions import framework
 
 __all__ = ["ADAPTER"]
 
 _CLIENT = "openai._base_client"
 
+VERSIONS = framework("openai")
+
 ADAPTER = Adapter(
     name="openai",
     module="openai",
-    distribution="openai",
-    minimum="1.40",
-    tested=("1.109", "3.54"),
+    distribution=VERSIONS.distributions,
+    minimum=VERSIONS.minimum,
+    tested=VERSIONS.tested,
     patches=[
         # Other observers put a `request` of their own on OpenAI and AsyncOpenAI: those are covered too.
         Patch(module=_CLIENT, path="SyncAPIClient.request", wrap=_gate.sync_request, subclasses=True),

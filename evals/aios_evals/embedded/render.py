@@ -120,7 +120,7 @@ def draw_task(s: Source, tools: Sequence[Tool]) -> Task:
     share = s.random.random()
     if share < 0.05:
         return chat.small_talk(s)
-    if share < 0.13 and have <= set(CORE):
+    if share < 0.15 and have <= set(CORE):
         return chat.beyond(s)
     others = [name for name in OTHER if name in have and OTHER[name].fields and OTHER[name].requests[0]]
     able = [name for name, needs in NEEDS.items() if needs <= have]
