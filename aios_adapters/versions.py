@@ -55,7 +55,7 @@ TABLE = (
         adapter="openai",
         title="openai SDK",
         distributions=("openai",),
-        minimum="1.40",
+        minimum="1.39",
         tests="openai",
         versions=(
             Tested(name="openai-1", version="1.109", packages=("openai==1.109.*",)),
@@ -95,6 +95,74 @@ TABLE = (
                 packages=("autogen-agentchat==0.7.5", "autogen-ext[openai]==0.7.5"),
             ),
         ),
+    ),
+    Framework(
+        adapter="llama_index",
+        title="LlamaIndex",
+        distributions=("llama-index-core",),
+        minimum="0.14",
+        tests="llama_index",
+        versions=(
+            Tested(
+                name="llama-index-old",
+                version="0.14.0",
+                packages=("llama-index-core==0.14.0", "llama-index-llms-openai==0.5.6"),
+            ),
+            Tested(
+                name="llama-index",
+                version="0.14",
+                packages=("llama-index-core>=0.14.25,<0.15", "llama-index-llms-openai>=0.8,<0.9"),
+            ),
+        ),
+    ),
+    Framework(
+        adapter="metagpt",
+        title="MetaGPT",
+        distributions=("metagpt",),
+        minimum="0.8.2",
+        tests="metagpt",
+        python=">=3.10,<3.13",
+        # MetaGPT pins versions that are gone from the index, or that have no wheel for a newer Python.
+        overrides=("lancedb>=0.4", "faiss-cpu>=1.8", "aiohttp>=3.9", "libcst>=1.1"),
+        install="uv pip install --override overrides.txt metagpt==0.8.2 'click<8.2'",
+        remedy="its pin lancedb==0.4.0 is gone from the index: overrides.txt is lancedb>=0.4, faiss-cpu>=1.8, "
+        "aiohttp>=3.9 and libcst>=1.1, one a line",
+        versions=(
+            Tested(
+                name="metagpt",
+                version="0.8.2",
+                packages=("metagpt==0.8.2", "click<8.2"),
+            ),
+        ),
+    ),
+    Framework(
+        adapter="litellm",
+        title="litellm",
+        distributions=("litellm",),
+        minimum="1.80",
+        tests="litellm",
+        versions=(
+            Tested(name="litellm-1.83", version="1.83.0", packages=("litellm==1.83.0", "openai<3", "mcp")),
+            Tested(name="litellm", version="1.106", packages=("litellm>=1.106,<2", "mcp")),
+        ),
+        install="pip install litellm mcp",
+        remedy="litellm imports mcp, which it does not require, for calls with tools; 1.82.7 and 1.82.8 are malicious",
+    ),
+    Framework(
+        adapter="open_interpreter",
+        title="Open Interpreter",
+        distributions=("open-interpreter",),
+        minimum="0.4.3",
+        tests="open_interpreter",
+        versions=(
+            Tested(
+                name="open-interpreter",
+                version="0.4.3",
+                packages=("open-interpreter==0.4.3", "setuptools<81", "click<8.2"),
+            ),
+        ),
+        install="pip install open-interpreter==0.4.3 'setuptools<81' 'click<8.2'",
+        remedy="it imports pkg_resources, which setuptools 81 no longer has, and its command line breaks with click 8.2",
     ),
 )
 
