@@ -162,7 +162,9 @@ def _build(environment: Environment) -> None:
     partial = Path(tempfile.mkdtemp(prefix=f".{environment.name}-", dir=environment.home.parent))
     try:
         uv("venv", "--quiet", "--relocatable", "--clear", f"--python={sys.executable}", str(partial))
-        uv("pip", "install", "--quiet", f"--python={partial / 'bin' / 'python'}", f"--requirement={environment.lock}")
+        # The lock is complete; without --no-deps uv would check it against the pins that the overrides replace.
+        python = f"--python={partial / 'bin' / 'python'}"
+        uv("pip", "install", "--quiet", "--no-deps", python, f"--requirement={environment.lock}")
         partial.rename(environment.home)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
