@@ -28,6 +28,7 @@ class Tested:
 class Framework:
     """One row: an adapter's framework and the versions of its first distribution, oldest first.
 
+    A distribution may name the versions that are this framework's ("ag2<1"), where another has the rest.
     `tests` is the folder in tests/adapters, `python` the supported interpreters where they are fewer than ours,
     `overrides` what a resolver must be told to ignore of the framework's own pins, `install` the command that works today
     where plain `pip install` does not, with `remedy` saying why.
@@ -58,7 +59,9 @@ TABLE = (
         minimum="1.39",
         tests="openai",
         versions=(
-            Tested(name="openai-1", version="1.109", packages=("openai==1.109.*",)),
+            # Before 1.55.3 the SDK passes httpx an argument that 0.28 took away.
+            Tested(name="openai-1-oldest", version="1.39", packages=("openai==1.39.*", "httpx<0.28")),
+            Tested(name="openai-1", version="1.109", packages=("openai==1.109.*",), ci=False),
             Tested(name="openai-2", version="2.54", packages=("openai==2.54.*",), ci=False),
             Tested(name="openai-3", version="3.54", packages=("openai>=3.52,<4",)),
         ),
@@ -71,14 +74,21 @@ TABLE = (
         tests="langchain",
         versions=(
             Tested(
-                name="langchain",
-                version="1.7",
+                name="langchain-1.0",
+                version="1.0",
+                # The newest checkpoint package that langgraph 1.0 allows needs a newer core than it says.
                 packages=(
-                    "langchain>=1.4,<2",
-                    "langchain-core>=1.7,<2",
-                    "langgraph>=1.2,<2",
-                    "langchain-openai>=1.1,<2",
+                    "langchain==1.0.*",
+                    "langchain-core==1.0.*",
+                    "langgraph==1.0.*",
+                    "langgraph-checkpoint==3.*",
+                    "langchain-openai==1.0.*",
                 ),
+            ),
+            Tested(
+                name="langchain-1.7",
+                version="1.7",
+                packages=("langchain==1.4.*", "langchain-core==1.7.*", "langgraph>=1.2,<2", "langchain-openai>=1.1,<2"),
             ),
         ),
     ),
@@ -95,6 +105,26 @@ TABLE = (
                 packages=("autogen-agentchat==0.7.5", "autogen-ext[openai]==0.7.5"),
             ),
         ),
+    ),
+    Framework(
+        adapter="autogen_classic",
+        title="AutoGen 0.2, AG2 0.x",
+        distributions=("pyautogen", "ag2<1", "autogen-agentchat<0.4"),
+        minimum="0.2.28",
+        tests="autogen_classic",
+        python=">=3.10,<3.13",
+        versions=(
+            Tested(name="autogen-classic", version="0.2.35", packages=("pyautogen==0.2.35",)),
+            Tested(name="ag2-classic", version="0.14", packages=("ag2[openai]==0.14.*",)),
+        ),
+    ),
+    Framework(
+        adapter="ag2",
+        title="AG2 1.x",
+        distributions=("ag2>=1",),
+        minimum="1.2",
+        tests="ag2",
+        versions=(Tested(name="ag2", version="1.2", packages=("ag2[openai]>=1.2,<1.3",)),),
     ),
     Framework(
         adapter="llama_index",

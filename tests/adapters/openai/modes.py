@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
+import openai
 import pydantic
+import pytest
+from openai.resources.chat.completions import Completions
 
 USER = [{"role": "user", "content": "hello big world"}]
 SCHEMA = {"type": "object", "properties": {}, "additionalProperties": False, "required": []}
@@ -13,6 +17,15 @@ TOOL = {"type": "function", "function": {"name": "look", "strict": True, "parame
 FLAT_TOOL = {"type": "function", "name": "look", "strict": True, "parameters": SCHEMA}
 CHAT = {"model": "sim", "messages": USER}
 USAGE = {"stream_options": {"include_usage": True}}
+#: What the SDK's older versions lack.
+HAS_RESPONSES = find_spec("openai.resources.responses") is not None
+HAS_HELPERS = hasattr(Completions, "stream")
+HAS_SLEEP_STEP = hasattr(openai.OpenAI, "_sleep_for_retry")
+needs_responses = pytest.mark.skipif(not HAS_RESPONSES, reason="this version of the SDK has no Responses API")
+needs_helpers = pytest.mark.skipif(not HAS_HELPERS, reason="this version of the SDK has no parse() and stream()")
+needs_sleep_step = pytest.mark.skipif(
+    not HAS_SLEEP_STEP, reason="this version of the SDK sleeps in the middle of a step"
+)
 
 
 class Answer(pydantic.BaseModel):
@@ -39,7 +52,6 @@ def _lines(create: Any, **more: Any) -> Any:
         return list(response.iter_lines())
 
 
-#: name -> (the call, the syscall's kind)
 SYNC: dict[str, Callable[[Any], Any]] = {
     "chat": lambda c: c.chat.completions.create(**CHAT),
     "chat tools": lambda c: c.chat.completions.create(**CHAT, tools=[TOOL]),
@@ -119,16 +131,10 @@ ASYNC: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def shape(value: Any) -> Any:
-    """The types a result is made of, without its content."""
-    if isinstance(value, (list, tuple)):
-        return type(value), {shape(item) for item in value} if all(map(_hashable, map(shape, value))) else None
-    return type(value)
+def _available(modes: dict[str, Callable[[Any], Any]]) -> dict[str, Callable[[Any], Any]]:
+    """The modes that this version of the SDK has."""
+    missing = ("response",) * (not HAS_RESPONSES) + ("chat helper", "chat parse") * (not HAS_HELPERS)
+    return {name: call for name, call in modes.items() if not name.startswith(missing)}
 
 
-def _hashable(value: Any) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
+SYNC, ASYNC = _available(SYNC), _available(ASYNC)

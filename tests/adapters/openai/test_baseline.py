@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from aios_evals.endpoint import Endpoint
+from tests.adapters.openai.modes import needs_responses
 
 USER = [{"role": "user", "content": "hello big world"}]
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
@@ -40,6 +41,7 @@ def test_tool_call(client):
     assert reply.choices[0].message.tool_calls[0].function.name == "look"
 
 
+@needs_responses
 def test_responses(client):
     """The responses API works whole and as typed events."""
     whole = client.responses.create(model="sim", input="hello big world")

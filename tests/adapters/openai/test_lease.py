@@ -11,13 +11,16 @@ import pytest
 
 import aios_adapters
 from aios_evals.endpoint import Endpoint
-from tests.adapters.openai.modes import ASYNC, CHAT, SYNC, USER
+from tests.adapters.openai.modes import ASYNC, CHAT, SYNC, USER, needs_responses
+from tests.support.columns import ASYNC as ASYNCHRONOUS
+from tests.support.columns import LEASE, ONCE, RESTORE, STREAM
 
 
 def kind(name: str) -> str:
     return "embedding" if name.startswith("embedding") else "llm"
 
 
+@pytest.mark.shows(LEASE, ONCE)
 @pytest.mark.parametrize("name", SYNC)
 def test_identical(name, client, endpoint, requests, running):
     """Result and HTTP requests are what they were; one syscall; nothing is held afterwards."""
@@ -30,6 +33,7 @@ def test_identical(name, client, endpoint, requests, running):
     assert running() == 0
 
 
+@pytest.mark.shows(LEASE, ONCE, ASYNCHRONOUS)
 @pytest.mark.parametrize("name", ASYNC)
 async def test_identical_async(name, endpoint, requests, running):
     """The same for the asynchronous client, in the caller's loop."""
@@ -76,7 +80,14 @@ def test_the_module_level_client(endpoint, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["chat", "chat stream usage", "chat raw", "chat streaming response", "response stream"]
+    "name",
+    [
+        "chat",
+        "chat stream usage",
+        "chat raw",
+        "chat streaming response",
+        pytest.param("response stream", marks=needs_responses),
+    ],
 )
 def test_usage_is_counted(name, client, endpoint):
     """Tokens are read from the body or the end of the stream."""
@@ -92,6 +103,7 @@ def test_usage_is_counted(name, client, endpoint):
 # Streams
 
 
+@pytest.mark.shows(STREAM)
 @pytest.mark.parametrize("way", ["end", "close", "with", "drop", "raw drop"])
 def test_a_stream_gives_its_grant_back(way, client, running):
     """At its end, when it is closed, and when it is dropped half-read and collected."""
@@ -114,6 +126,7 @@ def test_a_stream_gives_its_grant_back(way, client, running):
     assert running() == 0
 
 
+@pytest.mark.shows(STREAM, ASYNCHRONOUS)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("way", ["end", "close", "drop", "cancel"])
 async def test_an_async_stream_gives_its_grant_back(way, running):
@@ -234,6 +247,7 @@ def observed(native, seen):
     return request
 
 
+@pytest.mark.shows(RESTORE)
 @pytest.mark.parametrize("before", [True, False])
 def test_an_observers_request_on_the_subclass(client, before, monkeypatch):
     """Another library's own `request` on OpenAI does not hide the gate, put on before or after; it stays after us."""

@@ -16,7 +16,19 @@ from aios_kernel.abi import ChatCall, CompletionCall, Delta, EmbeddingCall, Repl
 from aios_kernel.cores.scripted import ScriptedCore
 from aios_kernel.errors import AccessDenied, ContextTooLong, CoreError, DeadlineExceeded, KernelClosed, QueueFull
 from aios_kernel.kernel import Kernel
-from tests.adapters.openai.modes import ASYNC, CHAT, FLAT_TOOL, SYNC, TOOL, USER, Answer
+from tests.adapters.openai.modes import (
+    ASYNC,
+    CHAT,
+    FLAT_TOOL,
+    SYNC,
+    TOOL,
+    USER,
+    Answer,
+    needs_helpers,
+    needs_responses,
+)
+from tests.support.columns import ASYNC as ASYNCHRONOUS
+from tests.support.columns import DENIAL, ONCE, SERVE, STREAM
 
 LOOK = ToolRequest(id="call_1", name="look", arguments="{}")
 
@@ -44,6 +56,7 @@ def types_of(value):
     return [type(item) for item in value] if isinstance(value, (list, tuple)) else type(value)
 
 
+@pytest.mark.shows(SERVE, ONCE)
 @pytest.mark.parametrize("name", SYNC)
 def test_native_types_without_a_request(name, client, endpoint, running):
     """Each mode gives the types it gave over HTTP, with one syscall and nothing at the endpoint."""
@@ -58,6 +71,7 @@ def test_native_types_without_a_request(name, client, endpoint, running):
     assert running() == 0
 
 
+@pytest.mark.shows(SERVE, ONCE, ASYNCHRONOUS)
 @pytest.mark.parametrize("name", ASYNC)
 async def test_native_types_without_a_request_async(name, endpoint, running):
     """The same for the asynchronous client."""
@@ -95,21 +109,35 @@ def test_what_comes_out(client):
     assert client.embeddings.create(model="sim", input=["a", "b"]).data[1].embedding == [0.5, 0.25]
     packed = client.embeddings.create(model="sim", input="a", encoding_format="base64").data[0].embedding
     assert struct.unpack("<2f", base64.b64decode(packed)) == (0.5, 0.25)
+
+
+@needs_responses
+def test_what_comes_out_of_responses(client):
+    """The same in the Responses API."""
+    aios_adapters.enable(llm=ScriptedCore(script))
     whole = client.responses.create(model="sim", input="hi")
     assert (whole.output_text, whole.status, whole.usage.output_tokens) == ("one two three", "completed", 3)
     assert client.responses.create(model="sim", input="hi", tools=[FLAT_TOOL]).output[0].call_id == "call_1"
 
 
 def test_length_is_told(client):
-    """A reply that was cut says so in each API."""
+    """A reply that was cut says so."""
     aios_adapters.enable(llm=ScriptedCore(lambda call: Reply(text="cut", finish_reason="length")))
     assert client.chat.completions.create(**CHAT).choices[0].finish_reason == "length"
+
+
+@needs_responses
+def test_length_is_told_in_responses(client):
+    """A response that was cut is incomplete, whole and streamed."""
+    aios_adapters.enable(llm=ScriptedCore(lambda call: Reply(text="cut", finish_reason="length")))
     whole = client.responses.create(model="sim", input="hi")
     assert (whole.status, whole.incomplete_details.reason) == ("incomplete", "max_output_tokens")
     events = list(client.responses.create(model="sim", input="hi", stream=True))
     assert events[-1].type == "response.incomplete"
 
 
+@needs_helpers
+@needs_responses
 def test_structured_output_is_parsed(client):
     """parse() gives the program's own type, from chat and from responses."""
     recorder = Recorder(lambda call: json.dumps({"number": 7}))
@@ -121,6 +149,7 @@ def test_structured_output_is_parsed(client):
     assert chat["json_schema"]["schema"] == response["json_schema"]["schema"]
 
 
+@needs_responses
 def test_events_of_text_and_a_call(client):
     """A response with text and two function calls has each item once, in order, begun and done."""
     other = ToolRequest(id="call_2", name="look", arguments='{"a": 1}')
@@ -149,7 +178,7 @@ def test_a_chat_is_translated(client):
         tool_choice="required",
         temperature=0.5,
         top_p=0.9,
-        max_completion_tokens=7,
+        max_tokens=7,
         stop="x",
         seed=3,
         user="me",
@@ -163,6 +192,7 @@ def test_a_chat_is_translated(client):
     assert (call.model, call.endpoint.endswith("/v1")) == ("sim", True)
 
 
+@needs_responses
 def test_a_response_is_translated(client):
     """Instructions, items, function calls and their outputs become one chat."""
     recorder = Recorder()
@@ -212,9 +242,21 @@ def test_completions_and_embeddings_are_translated(client):
         ("functions", lambda c: c.chat.completions.create(**CHAT, functions=[{"name": "f"}])),
         ("best_of", lambda c: c.completions.create(model="sim", prompt="a", best_of=2)),
         ("prompt", lambda c: c.completions.create(model="sim", prompt=["a", "b"])),
-        ("previous_response_id", lambda c: c.responses.create(model="sim", input="a", previous_response_id="r")),
-        ("tools[0].type", lambda c: c.responses.create(model="sim", input="a", tools=[{"type": "web_search"}])),
-        ("input[0].type", lambda c: c.responses.create(model="sim", input=[{"type": "item_reference", "id": "x"}])),
+        pytest.param(
+            "previous_response_id",
+            lambda c: c.responses.create(model="sim", input="a", previous_response_id="r"),
+            marks=needs_responses,
+        ),
+        pytest.param(
+            "tools[0].type",
+            lambda c: c.responses.create(model="sim", input="a", tools=[{"type": "web_search"}]),
+            marks=needs_responses,
+        ),
+        pytest.param(
+            "input[0].type",
+            lambda c: c.responses.create(model="sim", input=[{"type": "item_reference", "id": "x"}]),
+            marks=needs_responses,
+        ),
     ],
 )
 def test_what_no_core_can_do_is_a_400_that_names_it(parameter, create, client, running):
@@ -230,6 +272,7 @@ def test_what_no_core_can_do_is_a_400_that_names_it(parameter, create, client, r
 # Refusals and failures
 
 
+@pytest.mark.shows(DENIAL)
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -259,6 +302,7 @@ async def test_refusals_are_the_sdks_own_errors(error, expected, stream, endpoin
     assert endpoint.requests == []
 
 
+@pytest.mark.shows(DENIAL)
 def test_a_denied_lease_is_a_403(client, endpoint):
     """An access check that refuses keeps the request from being sent."""
 
@@ -294,6 +338,7 @@ def test_a_core_that_fails_in_the_middle(client):
         client.chat.completions.create(**CHAT, stream=True)
 
 
+@pytest.mark.shows(STREAM)
 def test_tokens_come_as_they_are_made(client):
     """A served stream is lazy: the first piece is there while the core is still at work."""
     jobs = []
