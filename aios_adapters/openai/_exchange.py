@@ -6,37 +6,18 @@ import copy
 import functools
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from aios_adapters.openai import _build, _chat, _responses_out
+from aios_kernel import wire
 from aios_kernel.abi import Delta, LLMCall, Reply
-from aios_kernel.errors import AccessDenied, ContextTooLong, DeadlineExceeded, KernelClosed, QueueFull, SyscallError
+from aios_kernel.errors import DeadlineExceeded, KernelClosed, SyscallError
 
 if TYPE_CHECKING:
     from aios_kernel.gate import Grant
 
 __all__ = ["Exchange"]
-
-_BODIES: dict[str, Callable[[LLMCall, Reply, Mapping[str, Any]], dict[str, Any]]] = {
-    "/chat/completions": _chat.chat_body,
-    "/completions": _chat.completion_body,
-    "/responses": _responses_out.response_body,
-    "/embeddings": _chat.embedding_body,
-}
-_EVENTS: dict[str, Any] = {
-    "/chat/completions": _chat.ChatChunks,
-    "/completions": _chat.CompletionChunks,
-    "/responses": _responses_out.ResponseEvents,
-}
-#: What a refusal of the kernel is over HTTP: status, type and code of the error object.
-_STATUSES: tuple[tuple[type[SyscallError], int, str, str], ...] = (
-    (AccessDenied, 403, "permission_error", "access_denied"),
-    (QueueFull, 429, "requests", "queue_full"),
-    (ContextTooLong, 400, "invalid_request_error", "context_length_exceeded"),
-    (SyscallError, 500, "server_error", "kernel_error"),
-)
 
 
 class Exchange:
@@ -54,25 +35,26 @@ class Exchange:
 
     def build(self) -> LLMCall | None:
         """Translate the request; None when it is none of ours."""
-        body = _build.payload(self._options)
+        body = _payload(self._options)
         if body is None:
             return None
         self._body = body
-        self._call = _build.build_call(self.path, body, str(self.client.base_url).rstrip("/"), stream=self.stream)
+        self._call = wire.build_call(self.path, body, str(self.client.base_url).rstrip("/"), stream=self.stream)
         return self._call
 
     # Served answers
 
     def check(self) -> None:
         """Refuse what no core of the kernel can do, as a server would."""
-        name = _build.unsupported(self.path, self._body)
+        name = wire.unsupported(self.path, self._body)
         if name is not None:
             message = f"Unsupported parameter: {name!r} is not supported by the kernel's cores."
-            raise self._status_error(400, message, "invalid_request_error", "unsupported_parameter", name)
+            problem = wire.Problem(400, message, "invalid_request_error", "unsupported_parameter", name)
+            raise self._status_error(problem)
 
     def whole(self, reply: Reply, grant: Grant) -> Any:
         """The SDK's own result for a reply; an awaitable of it for an asynchronous client."""
-        content = json.dumps(_BODIES[self.path](self._call, reply, self._body)).encode()
+        content = json.dumps(wire.answer_body(self.path, self._call, reply, self._body)).encode()
         return self._process(self._response(200, grant, content=content))
 
     def streamed(self, first: Delta | None, rest: Iterator[Delta], grant: Grant) -> Any:
@@ -86,44 +68,32 @@ class Exchange:
         return self._process(self._event_response(_aserved(library)(self._aencode(first, rest), grant), grant))
 
     def _encode(self, first: Delta | None, rest: Iterator[Delta]) -> Iterator[bytes]:
-        writer = _EVENTS[self.path](self._call, self._body)
+        writer = wire.EVENTS[self.path](self._call, self._body)
         try:
-            yield self._lines(writer.begin())
+            yield wire.encode(self.path, writer.begin())
             if first is not None:
-                yield self._lines(writer.feed(first))
+                yield wire.encode(self.path, writer.feed(first))
             for delta in rest:
-                yield self._lines(writer.feed(delta))
-            yield self._lines(writer.end()) + self._done
+                yield wire.encode(self.path, writer.feed(delta))
+            yield wire.encode(self.path, writer.end()) + wire.done(self.path)
         except SyscallError as error:
             yield self._failure(error)
 
     async def _aencode(self, first: Delta | None, rest: AsyncIterator[Delta]) -> AsyncIterator[bytes]:
-        writer = _EVENTS[self.path](self._call, self._body)
+        writer = wire.EVENTS[self.path](self._call, self._body)
         try:
-            yield self._lines(writer.begin())
+            yield wire.encode(self.path, writer.begin())
             if first is not None:
-                yield self._lines(writer.feed(first))
+                yield wire.encode(self.path, writer.feed(first))
             async for delta in rest:
-                yield self._lines(writer.feed(delta))
-            yield self._lines(writer.end()) + self._done
+                yield wire.encode(self.path, writer.feed(delta))
+            yield wire.encode(self.path, writer.end()) + wire.done(self.path)
         except SyscallError as error:
             yield self._failure(error)
 
-    def _lines(self, events: Iterator[dict[str, Any]]) -> bytes:
-        named = self.path == "/responses"
-        return b"".join(
-            (f"event: {event['type']}\n" if named else "").encode() + b"data: " + json.dumps(event).encode() + b"\n\n"
-            for event in events
-        )
-
-    @property
-    def _done(self) -> bytes:
-        return b"" if self.path == "/responses" else b"data: [DONE]\n\n"
-
     def _failure(self, error: SyscallError) -> bytes:
         """An error after the stream has begun, in the form in which servers send it."""
-        _, kind, code = _status_of(error)
-        return b"data: " + json.dumps({"error": _error_body(str(error), kind, code)}).encode() + b"\n\n"
+        return b"data: " + json.dumps(wire.problem_of(error).body()).encode() + b"\n\n"
 
     # Refusals
 
@@ -134,14 +104,10 @@ class Exchange:
             return openai.APITimeoutError(request=self._request)
         if isinstance(error, KernelClosed):
             return openai.APIConnectionError(message=str(error), request=self._request)
-        status, kind, code = _status_of(error)
-        return self._status_error(status, str(error), kind, code)
+        return self._status_error(wire.problem_of(error))
 
-    def _status_error(
-        self, status: int, message: str, kind: str, code: str, parameter: str | None = None
-    ) -> BaseException:
-        content = json.dumps({"error": _error_body(message, kind, code, parameter)}).encode()
-        response = self._response(status, None, content=content)
+    def _status_error(self, problem: wire.Problem) -> BaseException:
+        response = self._response(problem.status, None, content=json.dumps(problem.body()).encode())
         return self.client._make_status_error_from_response(response)
 
     # The SDK's own steps
@@ -176,12 +142,15 @@ class Exchange:
         )
 
 
-def _error_body(message: str, kind: str, code: str, parameter: str | None = None) -> dict[str, Any]:
-    return {"message": message, "type": kind, "param": parameter, "code": code}
-
-
-def _status_of(error: SyscallError) -> tuple[int, str, str]:
-    return next((status, kind, code) for cls, status, kind, code in _STATUSES if isinstance(error, cls))
+def _payload(options: Any) -> Mapping[str, Any] | None:
+    """The body that will be sent, with what `extra_body` adds; None when the request is none of ours."""
+    if options.url not in wire.PATHS or options.method.lower() != "post":
+        return None
+    body = options.json_data
+    if not isinstance(body, Mapping):
+        return None
+    extra = getattr(options, "extra_json", None)
+    return {**body, **extra} if isinstance(extra, Mapping) else cast("Mapping[str, Any]", body)
 
 
 def _library(value: Any) -> ModuleType:

@@ -62,10 +62,9 @@ def sync_sleep(native: Function) -> Function:
     def _sleep_for_retry(self: Any, *args: Any, **kwargs: Any) -> None:
         grant = calls.leased_grant()
         refusal = None if grant is None else pushed_back(self, kwargs.get("response"))
-        if grant is None or refusal is None:
+        # The SDK makes this retry whatever others meet with.
+        if grant is None or refusal is None or not grant.push_back(*refusal, anyway=True):
             native(self, *args, **kwargs)
-        else:
-            grant.push_back(*refusal)
 
     return _sleep_for_retry
 
@@ -76,9 +75,7 @@ def async_sleep(native: Function) -> Function:
     async def _sleep_for_retry(self: Any, *args: Any, **kwargs: Any) -> None:
         grant = calls.leased_grant()
         refusal = None if grant is None else pushed_back(self, kwargs.get("response"))
-        if grant is None or refusal is None:
+        if grant is None or refusal is None or not await grant.apush_back(*refusal, anyway=True):
             await native(self, *args, **kwargs)
-        else:
-            await grant.apush_back(*refusal)
 
     return _sleep_for_retry

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,45 +17,34 @@ if TYPE_CHECKING:
 __all__ = ["alease", "lease", "pushed_back"]
 
 PUSHED_BACK = frozenset({429, 503})
-#: Calls that got through, by endpoint and model. `Grant.progress` counts from the latest attempt only; a call may be
-#: refused again right after the turn that another's success gave it, and has still seen that success.
-_SERVED: Counter[tuple[str, str]] = Counter()
 
 
 def lease(grant: Grant, client: Any, options: Any, native: Callable[[], Any]) -> Any:
     """Make the call; where the SDK gives up on an endpoint that still serves others, wait for a turn and go on."""
-    served = _served_by(client, options)
     while True:
-        before = _SERVED[served]
         try:
             with calls.claiming(grant):
                 result = native()
+            break
         except Exception as error:
-            refusal = _may_go_on(grant, client, options, error, progress=_SERVED[served] > before)
-            if refusal is None:
+            refusal = _given_up(client, options, error)
+            if refusal is None or not grant.push_back(*refusal):
                 raise
-        else:
-            _SERVED[served] += 1
-            return _handed_over(grant, result, _tap)
-        grant.push_back(*refusal)
+    return _handed_over(grant, result, _tap)
 
 
 async def alease(grant: Grant, client: Any, options: Any, native: Callable[[], Awaitable[Any]]) -> Any:
     """Make the call in the caller's event loop."""
-    served = _served_by(client, options)
     while True:
-        before = _SERVED[served]
         try:
             with calls.claiming(grant):
                 result = await native()
+            break
         except Exception as error:
-            refusal = _may_go_on(grant, client, options, error, progress=_SERVED[served] > before)
-            if refusal is None:
+            refusal = _given_up(client, options, error)
+            if refusal is None or not await grant.apush_back(*refusal):
                 raise
-        else:
-            _SERVED[served] += 1
-            return _handed_over(grant, result, _atap)
-        await grant.apush_back(*refusal)
+    return _handed_over(grant, result, _atap)
 
 
 # Refused for load --------------------------------------------------------------------------------------------------
@@ -72,24 +60,14 @@ def pushed_back(client: Any, response: Any) -> tuple[int, float | None] | None:
     return response.status_code, wait if wait is not None and 0 < wait <= longest else None
 
 
-def _served_by(client: Any, options: Any) -> tuple[str, str]:
-    body: Any = options.json_data
-    return str(client.base_url), str(body.get("model"))
-
-
-def _may_go_on(
-    grant: Grant, client: Any, options: Any, error: Exception, *, progress: bool
-) -> tuple[int, float | None] | None:
-    """How the endpoint pushed back, if the SDK has used up its retries while other calls got through.
-
-    A program that forbids retries, and an endpoint that serves nobody, see the error as ever.
-    """
+def _given_up(client: Any, options: Any, error: Exception) -> tuple[int, float | None] | None:
+    """How the endpoint pushed back, if the SDK has used up its retries; a program that forbids retries sees the error."""
     response = getattr(error, "response", None)
     if getattr(error, "status_code", None) not in PUSHED_BACK or response is None:
         return None
     if options.get_max_retries(client.max_retries) <= 0 or not client._should_retry(response):
         return None
-    return pushed_back(client, response) if progress or grant.progress > 0 else None
+    return pushed_back(client, response)
 
 
 # Results -----------------------------------------------------------------------------------------------------------

@@ -1,14 +1,14 @@
-"""From a request of the SDK to a Call: chat, completions, responses and embeddings."""
+"""From a request's body to a Call: chat, completions, responses and embeddings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from aios_adapters.openai import _responses_in
 from aios_kernel.abi import ChatCall, CompletionCall, EmbeddingCall, LLMCall, Sampling
+from aios_kernel.wire import responses_in
 
-__all__ = ["build_call", "payload", "unsupported"]
+__all__ = ["PATHS", "build_call", "unsupported"]
 
 Body = Mapping[str, Any]
 
@@ -37,17 +37,6 @@ _HANDLED = frozenset(
 )  # fmt: skip
 
 
-def payload(options: Any) -> Body | None:
-    """The body that will be sent, with what `extra_body` adds; None when the request is none of ours."""
-    if options.url not in _BUILDERS or options.method.lower() != "post":
-        return None
-    body = options.json_data
-    if not isinstance(body, Mapping):
-        return None
-    extra = getattr(options, "extra_json", None)
-    return {**body, **extra} if isinstance(extra, Mapping) else cast("Body", body)
-
-
 def build_call(path: str, body: Body, endpoint: str, *, stream: bool) -> LLMCall:
     """Translate a body. Lenient: a call that is only leased need not be understood in full."""
     common: dict[str, Any] = {
@@ -67,7 +56,7 @@ def unsupported(path: str, body: Body) -> str | None:
             return name
     if path == "/completions" and _text(body.get("prompt")) is None:
         return "prompt"
-    return _responses_in.unsupported(body) if path == "/responses" else None
+    return responses_in.unsupported(body) if path == "/responses" else None
 
 
 def _sampling(body: Body) -> Sampling:
@@ -104,10 +93,10 @@ def _completion(body: Body, common: dict[str, Any]) -> CompletionCall:
 def _responses(body: Body, common: dict[str, Any]) -> ChatCall:
     return ChatCall(
         **common,
-        messages=tuple(_responses_in.messages(body)),
-        tools=tuple(_responses_in.tools(body)),
-        tool_choice=_responses_in.tool_choice(body),
-        response_format=_responses_in.response_format(body),
+        messages=tuple(responses_in.messages(body)),
+        tools=tuple(responses_in.tools(body)),
+        tool_choice=responses_in.tool_choice(body),
+        response_format=responses_in.response_format(body),
         parallel_tool_calls=body.get("parallel_tool_calls"),
     )
 
@@ -136,3 +125,6 @@ _BUILDERS: dict[str, Callable[[Body, dict[str, Any]], LLMCall]] = {
     "/responses": _responses,
     "/embeddings": _embedding,
 }
+
+#: The paths below the base URL that are calls to a model.
+PATHS = frozenset(_BUILDERS)

@@ -1,0 +1,19 @@
+"""OpenAI's wire format from a server's side: bodies to calls, replies to bodies and events, errors to error objects."""
+
+from .errors import Problem, error_body, problem_of
+from .exchange import EVENTS, Events, answer_body, done, encode
+from .requests import PATHS, build_call, unsupported
+
+__all__ = [
+    "EVENTS",
+    "PATHS",
+    "Events",
+    "Problem",
+    "answer_body",
+    "build_call",
+    "done",
+    "encode",
+    "error_body",
+    "problem_of",
+    "unsupported",
+]
