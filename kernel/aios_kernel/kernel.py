@@ -121,14 +121,25 @@ class Kernel:
         queues = list(self._queues.values())
         return KernelStatus(syscalls, [queue.status() for queue in queues], [_row(p) for p in self.processes])
 
-    def close(self) -> None:
-        """Shut down: wake every waiter with `KernelClosed`, stop the cores; idempotent."""
+    @property
+    def running(self) -> int:
+        """Calls that hold a grant."""
+        return sum(queue.running for queue in list(self._queues.values()))
+
+    def drain(self) -> None:
+        """Grant nothing more: every waiter and every later call gets `KernelClosed`; what runs goes on. Idempotent."""
         self.closed = True
         error = KernelClosed("the kernel was closed before the call was granted")
         with self._lock:
-            queues, cores = list(self._queues.values()), list(self.router)
+            queues = list(self._queues.values())
         for queue in queues:
             queue.close(error)
+
+    def close(self) -> None:
+        """Shut down: wake every waiter with `KernelClosed`, stop the cores; idempotent."""
+        self.drain()
+        with self._lock:
+            cores = list(self.router)
         for core in cores:
             core.close()
         if self._own_clock:
