@@ -93,7 +93,7 @@ class Exchange:
 
     def _failure(self, error: SyscallError) -> bytes:
         """An error after the stream has begun, in the form in which servers send it."""
-        return b"data: " + json.dumps(wire.problem_of(error).body()).encode() + b"\n\n"
+        return wire.failure(wire.problem_of(error))
 
     # Refusals
 

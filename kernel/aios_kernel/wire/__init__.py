@@ -1,6 +1,6 @@
 """OpenAI's wire format from a server's side: bodies to calls, replies to bodies and events, errors to error objects."""
 
-from .errors import Problem, error_body, problem_of
+from .errors import Problem, failure, problem_of
 from .exchange import EVENTS, Events, answer_body, done, encode
 from .requests import PATHS, build_call, unsupported
 
@@ -13,7 +13,7 @@ __all__ = [
     "build_call",
     "done",
     "encode",
-    "error_body",
+    "failure",
     "problem_of",
     "unsupported",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from aios_kernel.errors import AccessDenied, ContextTooLong, QueueFull, SyscallError
 
-__all__ = ["Problem", "error_body", "problem_of"]
+__all__ = ["Problem", "failure", "problem_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Problem:
 
     def body(self) -> dict[str, Any]:
         """Return the body of the error reply."""
-        return {"error": error_body(self.message, self.type, self.code, self.param)}
+        return {"error": _error_body(self.message, self.type, self.code, self.param)}
 
 
 #: What a refusal of the kernel is over HTTP: status, type and code of the error object.
@@ -40,6 +41,11 @@ def problem_of(error: SyscallError) -> Problem:
     return Problem(status, str(error), kind, code)
 
 
-def error_body(message: str, kind: str, code: str | None = None, parameter: str | None = None) -> dict[str, Any]:
+def failure(problem: Problem) -> bytes:
+    """Encode an error after its stream has begun, in the form in which servers send it."""
+    return b"data: " + json.dumps(problem.body()).encode() + b"\n\n"
+
+
+def _error_body(message: str, kind: str, code: str | None = None, parameter: str | None = None) -> dict[str, Any]:
     """Return an error object."""
     return {"message": message, "type": kind, "param": parameter, "code": code}
