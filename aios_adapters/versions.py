@@ -15,12 +15,14 @@ __all__ = ["TABLE", "Framework", "Tested", "framework"]
 class Tested:
     """One version that the tests run with; `packages` are resolved into the lock of the environment `name`.
 
-    The oldest and the newest of a framework run in CI (`ci`), those between them in the full matrix.
+    The oldest and the newest of a framework run in CI (`ci`), those between them in the full matrix. `observers` are
+    other libraries that patch the same framework, and that have to get along with the adapter.
     """
 
     name: str
     version: str
     packages: tuple[str, ...]
+    observers: tuple[str, ...] = ()
     ci: bool = True
 
 
@@ -51,6 +53,10 @@ class Framework:
         return self.versions[0].version, self.versions[-1].version
 
 
+# OpenTelemetry's own imports httpx, which the SDK's 3.x no longer brings.
+_OPENINFERENCE = "openinference-instrumentation-openai"
+_OBSERVERS = (_OPENINFERENCE, "opentelemetry-instrumentation-openai-v2")
+
 TABLE = (
     Framework(
         adapter="openai",
@@ -61,9 +67,9 @@ TABLE = (
         versions=(
             # Before 1.55.3 the SDK passes httpx an argument that 0.28 took away.
             Tested(name="openai-1-oldest", version="1.39", packages=("openai==1.39.*", "httpx<0.28")),
-            Tested(name="openai-1", version="1.109", packages=("openai==1.109.*",), ci=False),
-            Tested(name="openai-2", version="2.54", packages=("openai==2.54.*",), ci=False),
-            Tested(name="openai-3", version="3.54", packages=("openai>=3.52,<4",)),
+            Tested(name="openai-1", version="1.109", packages=("openai==1.109.*",), observers=_OBSERVERS, ci=False),
+            Tested(name="openai-2", version="2.54", packages=("openai==2.54.*",), observers=_OBSERVERS, ci=False),
+            Tested(name="openai-3", version="3.54", packages=("openai>=3.52,<4",), observers=(_OPENINFERENCE,)),
         ),
     ),
     Framework(
@@ -76,12 +82,13 @@ TABLE = (
             Tested(
                 name="langchain-1.0",
                 version="1.0",
-                # The newest checkpoint package that langgraph 1.0 allows needs a newer core than it says.
+                # The newest parts that langgraph 1.0 allows need a newer core and a newer langgraph than they say.
                 packages=(
                     "langchain==1.0.*",
                     "langchain-core==1.0.*",
                     "langgraph==1.0.*",
                     "langgraph-checkpoint==3.*",
+                    "langgraph-prebuilt<1.0.8",
                     "langchain-openai==1.0.*",
                 ),
             ),

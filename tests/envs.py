@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aios_adapters.versions import TABLE
+from aios_adapters.versions import TABLE, Tested
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "tests" / "locks"
@@ -81,7 +81,7 @@ def environments() -> dict[str, Environment]:
         one.name: Environment(
             one.name,
             ROOT / "tests" / "adapters" / row.tests,
-            (*one.packages, *COMMON),
+            (*one.packages, *_observers(one), *COMMON),
             row.overrides,
             row.python,
             one.ci,
@@ -89,6 +89,10 @@ def environments() -> dict[str, Environment]:
         for row in TABLE
         for one in row.versions
     }
+
+
+def _observers(one: Tested) -> tuple[str, ...]:
+    return (*one.observers, "opentelemetry-sdk") if one.observers else ()
 
 
 def cache_root() -> Path:
@@ -101,7 +105,7 @@ def build(environment: Environment) -> Path:
     """Return the environment's interpreter, built first if need be. Several processes may ask at once."""
     if not environment.python.exists():
         environment.home.parent.mkdir(parents=True, exist_ok=True)
-        with _locked_file(environment.home.with_suffix(".lock")):
+        with _locked_file(environment.home.with_name(environment.home.name + ".lock")):
             if not environment.python.exists():
                 _build(environment)
     return environment.python

@@ -1,9 +1,9 @@
-"""Adapter "autogen": AutoGen 0.7 (autogen-core, autogen-agentchat, autogen-ext); models, tools, code and agents."""
+"""Adapter "autogen": AutoGen 0.7 (autogen-core, autogen-agentchat, autogen-ext); models, tools, code, memory and agents."""
 
 from __future__ import annotations
 
 from aios_adapters.adapter import Adapter
-from aios_adapters.autogen import _identity, _models, _tools
+from aios_adapters.autogen import _identity, _memory, _models, _tools
 from aios_adapters.patching import Patch
 from aios_adapters.versions import framework
 
@@ -48,6 +48,7 @@ ADAPTER = Adapter(
         ),
         # A workbench of BaseTools calls `run_json`; others, as those of MCP servers, have only this.
         Patch(module="autogen_core.tools", path="Workbench.call_tool", wrap=_tools.call_tool, subclasses="only"),
+        Patch(module=_AGENTS, path="BaseChatAgent.on_messages_stream", wrap=_identity.own_steps, subclasses=True),
         Patch(module=_AGENTS, path="AssistantAgent._call_llm", wrap=_identity.steps, subclasses=True),
         Patch(module=_AGENTS, path="AssistantAgent._reflect_on_tool_use_flow", wrap=_identity.steps, subclasses=True),
         Patch(module=_AGENTS, path="AssistantAgent._execute_tool_call", wrap=_identity.whole, subclasses=True),
@@ -59,5 +60,6 @@ ADAPTER = Adapter(
             subclasses=True,
         ),
         Patch(module=_AGENTS, path="CodeExecutorAgent.execute_code_block", wrap=_identity.own, subclasses=True),
+        *_memory.PATCHES,
     ],
 )

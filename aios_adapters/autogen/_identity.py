@@ -11,7 +11,7 @@ from aios_adapters.calls import astepped, closing
 from aios_adapters.identity import framework_agent
 from aios_kernel.abi import Agent
 
-__all__ = ["FRAMEWORK", "own", "resolve", "steps", "whole"]
+__all__ = ["FRAMEWORK", "own", "own_steps", "resolve", "steps", "whole"]
 
 FRAMEWORK = "autogen"
 Function = Callable[..., Any]
@@ -54,6 +54,18 @@ def own(native: Function) -> Function:
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         with _scope(self.name):
             return await native(self, *args, **kwargs)
+
+    return call
+
+
+def own_steps(native: Function) -> Function:
+    """Run the steps of an agent's asynchronous generator as that agent: outside a team no handler names it."""
+
+    async def call(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        made = lambda: native(self, *args, **kwargs)  # noqa: E731
+        async with closing(astepped(made, lambda: _scope(self.name))) as items:
+            async for item in items:
+                yield item
 
     return call
 

@@ -7,14 +7,16 @@ the call native; from the moment a syscall is dispatched, errors are raised.
 
 from aios_adapters.calls._gate import claiming, enter, enter_llm, inside_llm, leased_grant, refusals, report
 from aios_adapters.calls._llm import allm_call, allm_stream, llm_call, llm_stream
-from aios_adapters.calls._memory import amemory_call, memory_call
+from aios_adapters.calls._memory import Store, amemory_call, amemory_stream, memory_call, memory_stream
 from aios_adapters.calls._steps import astepped, closing, stepped
 from aios_adapters.calls._tools import atool_call, atool_stream, tool_call, tool_stream
 
 __all__ = [
+    "Store",
     "allm_call",
     "allm_stream",
     "amemory_call",
+    "amemory_stream",
     "astepped",
     "atool_call",
     "atool_stream",
@@ -27,6 +29,7 @@ __all__ = [
     "llm_call",
     "llm_stream",
     "memory_call",
+    "memory_stream",
     "refusals",
     "report",
     "stepped",

@@ -55,7 +55,7 @@ class Entry:
 class NativeGrant:
     """The lease of a call that no kernel schedules any more."""
 
-    sid = pid = progress = 0
+    sid = pid = 0
     lease = True
 
     def report(self, usage: Usage) -> None:
@@ -64,11 +64,13 @@ class NativeGrant:
     def first_token(self) -> None:
         """Nobody watches."""
 
-    def push_back(self, status: int, retry_after: float | None = None) -> None:
-        """Nobody queues."""
+    def push_back(self, status: int, retry_after: float | None = None, *, anyway: bool = False) -> bool:
+        """There is no turn to wait for."""
+        return False
 
-    async def apush_back(self, status: int, retry_after: float | None = None) -> None:
-        """Nobody queues."""
+    async def apush_back(self, status: int, retry_after: float | None = None, *, anyway: bool = False) -> bool:
+        """There is no turn to wait for."""
+        return False
 
     def keep(self) -> NativeGrant:
         """There is nothing to give back."""

@@ -1,9 +1,9 @@
-"""Adapter "langchain": LangChain and LangGraph 1.x; models, embeddings, tools and the names of agents."""
+"""Adapter "langchain": LangChain and LangGraph 1.x; models, embeddings, tools, memory and the names of agents."""
 
 from __future__ import annotations
 
 from aios_adapters.adapter import Adapter
-from aios_adapters.langchain import _chat, _embeddings, _identity, _leaves, _text, _tools
+from aios_adapters.langchain import _chat, _embeddings, _identity, _leaves, _memory, _text, _tools
 from aios_adapters.patching import Patch
 from aios_adapters.versions import framework
 
@@ -61,5 +61,6 @@ ADAPTER = Adapter(
         Patch(module=_TOOLS, path="BaseTool.arun", wrap=_tools.arun, subclasses=True),
         Patch(module=_PREGEL, path="Pregel.stream", wrap=_identity.stream, subclasses=True),
         Patch(module=_PREGEL, path="Pregel.astream", wrap=_identity.astream, subclasses=True),
+        *_memory.PATCHES,
     ],
 )

@@ -82,9 +82,11 @@ def _arguments(name: str, index: int) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def client(url: str):
-    """A client of the endpoint."""
-    made = OpenAIChatCompletionClient(model="sim", base_url=url, api_key="test", model_info=INFO, max_retries=0)
+async def client(url: str, **info: bool):
+    """A client of the endpoint, whose model also has what `info` says."""
+    made = OpenAIChatCompletionClient(
+        model="sim", base_url=url, api_key="test", model_info={**INFO, **info}, max_retries=0
+    )
     try:
         yield made
     finally:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import pytest
 from autogen_core.models import ChatCompletionClient
 
 import aios_adapters
 from tests.adapters.autogen import programs
 from tests.contracts.adapter import AdapterContract
+from tests.support.columns import RESTORE
 
 
 class TestAutoGen(AdapterContract):
@@ -23,6 +25,7 @@ class TestAutoGen(AdapterContract):
         return asyncio.run(run())
 
 
+@pytest.mark.shows(RESTORE)
 def test_every_class_is_restored():
     """After disable() no class of AutoGen has an attribute of ours, and none has lost one."""
     classes = list(_tree(ChatCompletionClient))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
 from autogen_agentchat.base import Response
 from autogen_agentchat.conditions import MaxMessageTermination
@@ -12,6 +13,9 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 
 import aios_adapters
 from tests.adapters.autogen.programs import agent_stream, client, create, nested, round_robin, selector
+from tests.support.columns import IDENTITY
+
+pytestmark = pytest.mark.shows(IDENTITY)
 
 
 def callers(kernel, kind="llm"):

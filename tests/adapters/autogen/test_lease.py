@@ -7,10 +7,14 @@ import pytest
 from autogen_agentchat.agents import AssistantAgent
 
 from tests.adapters.autogen.programs import PROGRAMS, client, requests, seen
+from tests.support.columns import ASYNC, CODE, LEASE, ONCE, STREAM, TOOLS
+
+pytestmark = pytest.mark.shows(LEASE, ONCE, ASYNC)
 
 
 # AutoGen itself warns of structured output's `parsed` and of code that runs on this machine.
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.shows(STREAM, TOOLS, CODE)
 @pytest.mark.parametrize("name", PROGRAMS)
 async def test_program(name, endpoint, enabled):
     """A program run with the kernel gives what it gives without, by the same requests; each call is one syscall."""

@@ -15,6 +15,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 from aios_kernel.abi import ChatCall, Reply, ToolRequest
 from aios_kernel.cores.scripted import ScriptedCore
 from tests.adapters.autogen.programs import INFO, Weight, agent, client, create, create_stream, weigh
+from tests.support.columns import ASYNC, SERVE, STREAM
 
 USER = [UserMessage(content="hello", source="user")]
 ASK = ToolRequest(id="call_1", name="weigh", arguments='{"what": "pear"}')
@@ -38,6 +39,7 @@ async def test_leased_replay(enabled):
     assert ours.total_usage() == native.total_usage()
 
 
+@pytest.mark.shows(SERVE, STREAM, ASYNC)
 @pytest.mark.parametrize("make", ["openai", "replay"])
 async def test_served(make, endpoint, enabled):
     """The kernel's core answers in AutoGen's types, for clients of both kinds, and the network hears nothing."""
@@ -60,6 +62,7 @@ async def test_served(make, endpoint, enabled):
     assert endpoint.requests == []
 
 
+@pytest.mark.shows(SERVE)
 async def test_served_tool_calls(enabled):
     """A served tool call is AutoGen's own FunctionCall, whole and at the end of a stream, with the text as thought."""
     enabled(llm=ScriptedCore(answer))
@@ -89,6 +92,7 @@ async def test_what_the_kernel_is_told(enabled):
     assert second.messages[0] == {"role": "system", "content": "Be brief."}
 
 
+@pytest.mark.shows(SERVE)
 async def test_errors_are_the_clients_own(enabled):
     """What a client raises, it raises with the kernel too, and the slot is given back."""
     kernel = enabled(limits={"llm:*": {"in_flight": 1}})

@@ -19,6 +19,9 @@ from aios_kernel.abi import ToolCall
 from aios_kernel.errors import AccessDenied
 from aios_kernel.kernel import Kernel
 from tests.adapters.autogen.programs import CODE, INFO, Slices, agent, client, nested, weigh
+from tests.support import columns
+
+pytestmark = pytest.mark.shows(columns.TOOLS)
 
 
 def denying(name: str) -> Kernel:
@@ -44,6 +47,7 @@ def deny(enabled):
         kernel.close()
 
 
+@pytest.mark.shows(columns.DENIAL)
 async def test_denied(endpoint, deny):
     """The agent goes on, its result is marked as an error, and its model reads why in the next request."""
     deny("weigh")
@@ -57,6 +61,7 @@ async def test_denied(endpoint, deny):
     assert result.messages[-1].type == "TextMessage"
 
 
+@pytest.mark.shows(columns.DENIAL)
 async def test_denied_agent_tool(endpoint, deny):
     """An agent used as a tool runs as a stream; its refusal reaches the model all the same."""
     deny("inner")
@@ -121,6 +126,7 @@ class Recorder(CodeExecutor):
         pass
 
 
+@pytest.mark.shows(columns.CODE)
 @pytest.mark.filterwarnings("ignore:No approval function")  # AutoGen itself warns
 @pytest.mark.parametrize("denied", [False, True])
 async def test_code(denied, deny):
@@ -193,7 +199,7 @@ async def test_llm_inside_a_tool(endpoint, enabled):
         alice = AssistantAgent("alice", llm, tools=[weigher])
         await asyncio.wait_for(alice.run(task="weigh"), 60)
     row = next(row for row in kernel.status().agents if row["name"] == "alice")
-    assert row["syscalls"] == {"llm": 2, "tool": 1}
+    assert (row["syscalls"]["llm"], row["syscalls"]["tool"]) == (2, 1)
 
 
 async def test_sync_function_keeps_its_agent(endpoint, enabled):

@@ -11,6 +11,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import LLM
 from langchain_core.outputs import GenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -140,6 +141,8 @@ async def _collect(items):
 
 
 #: name: (program, its LLM calls, its tool calls)
+#: Whether there is a third version of the events; LangChain 1.0 has none.
+HAS_V3 = hasattr(Runnable, "stream_events")
 SYNC = {
     "invoke": (lambda url: model(url).invoke("hello"), 1, 0),
     "stream": (lambda url: list(model(url, stream_usage=True).stream("hello")), 1, 0),
@@ -220,3 +223,7 @@ def requests(endpoint) -> list[str]:
     """Every request in full; calls that overlap may arrive in any order."""
     shown = [(r.method, r.path, sorted(r.headers.items()), r.body) for r in endpoint.requests]
     return sorted(json.dumps(one) for one in shown)
+
+
+if not HAS_V3:
+    del SYNC["agent v3"], ASYNC["agent v3"]

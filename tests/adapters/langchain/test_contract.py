@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
@@ -12,6 +13,7 @@ from langgraph.pregel import Pregel
 import aios_adapters
 from tests.adapters.langchain import programs
 from tests.contracts.adapter import AdapterContract
+from tests.support.columns import RESTORE
 
 
 class TestLangChain(AdapterContract):
@@ -23,6 +25,7 @@ class TestLangChain(AdapterContract):
         return message
 
 
+@pytest.mark.shows(RESTORE)
 def test_every_class_is_restored():
     """After disable() no class of the frameworks has an attribute of ours, and none has lost one."""
     classes = [cls for base in (BaseChatModel, BaseLLM, Embeddings, BaseTool, Pregel) for cls in _tree(base)]

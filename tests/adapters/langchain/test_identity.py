@@ -12,6 +12,9 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 import aios_adapters
 from tests.adapters.langchain.programs import ask, model, react, weigh, workflow
+from tests.support.columns import IDENTITY
+
+pytestmark = pytest.mark.shows(IDENTITY)
 
 
 def callers(kernel):

@@ -7,8 +7,13 @@ import pytest
 from langchain.agents import create_agent
 
 from tests.adapters.langchain.programs import ASYNC, SYNC, ask, model, requests, seen, weigh
+from tests.support.columns import ASYNC as ASYNC_CALLS
+from tests.support.columns import LEASE, ONCE, STREAM, TOOLS
+
+pytestmark = [pytest.mark.shows(LEASE, ONCE), pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")]
 
 
+@pytest.mark.shows(STREAM, TOOLS)
 @pytest.mark.parametrize("name", SYNC)
 def test_sync_program(name, endpoint, enabled):
     """A program run with the kernel gives what it gives without, by the same requests; each call is one syscall."""
@@ -21,6 +26,7 @@ def test_sync_program(name, endpoint, enabled):
     assert (len(sent), _counts(kernel)) == (llm, (llm, tools))
 
 
+@pytest.mark.shows(ASYNC_CALLS)
 @pytest.mark.parametrize("name", ASYNC)
 async def test_async_program(name, endpoint, enabled):
     """The same in an event loop, where leased calls run in the caller's loop."""

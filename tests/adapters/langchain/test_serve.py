@@ -15,9 +15,14 @@ from aios_kernel.abi import EmbeddingCall, Reply, ToolRequest, Usage
 from aios_kernel.cores.scripted import ScriptedCore
 from aios_kernel.errors import CoreError
 from tests.adapters.langchain.programs import ASYNC, SYNC, Letters, Weight, Words, ask, measure, model, weigh
+from tests.support.columns import SERVE, STREAM
 
 USED = Usage(input_tokens=5, output_tokens=3, cached_tokens=2)
 KINDS = ["openai", "other"]
+CHOSEN = ["stream", "structured", "structured by tool", "agent v3", "react"]
+ACHOSEN = ["events", "structured", "agent v3", "workflow"]
+
+pytestmark = pytest.mark.shows(SERVE)
 
 
 def answer(call):
@@ -44,6 +49,7 @@ def make(kind, endpoint):
     return model(endpoint.base_url) if kind == "openai" else Bindable(responses=["native"])
 
 
+@pytest.mark.shows(STREAM)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_messages(kind, endpoint, enabled):
     """Whole and streamed messages have the native type, the text, the usage and the finish reason."""
@@ -81,7 +87,8 @@ async def test_agents(kind, endpoint, enabled):
     assert endpoint.requests == []
 
 
-@pytest.mark.parametrize("name", ["stream", "structured", "structured by tool", "agent v3", "react"])
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize("name", [name for name in CHOSEN if name in SYNC])
 def test_programs(name, endpoint, enabled):
     """Programs of the lease tests need no network either."""
     enabled(llm=ScriptedCore(answer))
@@ -90,7 +97,8 @@ def test_programs(name, endpoint, enabled):
     assert endpoint.requests == []
 
 
-@pytest.mark.parametrize("name", ["events", "structured", "agent v3", "workflow"])
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize("name", [name for name in ACHOSEN if name in ASYNC])
 async def test_async_programs(name, endpoint, enabled):
     """The same in an event loop."""
     enabled(llm=ScriptedCore(answer))

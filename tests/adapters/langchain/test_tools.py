@@ -13,6 +13,9 @@ from aios_kernel.abi import ToolCall
 from aios_kernel.errors import AccessDenied
 from aios_kernel.kernel import Kernel
 from tests.adapters.langchain.programs import TOOLS, ask, fail, measure, model, react, weigh
+from tests.support import columns
+
+pytestmark = pytest.mark.shows(columns.TOOLS)
 
 CALL = {"type": "tool_call", "id": "call_1", "name": "weigh", "args": {"what": "pear"}}
 
@@ -37,6 +40,7 @@ def deny(enabled):
         kernel.close()
 
 
+@pytest.mark.shows(columns.DENIAL)
 async def test_denied(endpoint, deny):
     """The agent goes on, the tool message is marked as an error, and the model reads why in the next request."""
     deny("weigh")
@@ -50,6 +54,7 @@ async def test_denied(endpoint, deny):
         assert result["messages"][-1].type == "ai"
 
 
+@pytest.mark.shows(columns.DENIAL)
 async def test_denied_in_parallel(endpoint, deny):
     """Of two tools at once, the one refused fails and the other works."""
     deny("measure")
@@ -60,6 +65,7 @@ async def test_denied_in_parallel(endpoint, deny):
     ]
 
 
+@pytest.mark.shows(columns.DENIAL)
 async def test_denied_outside_an_agent(deny):
     """A refusal is a message where there is a call to answer, else the tool's own form of a failure."""
     deny("weigh")
