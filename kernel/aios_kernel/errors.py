@@ -5,10 +5,13 @@ AiosError
 │   └── UnknownName                 an unknown policy, core, model, adapter or key; names the known ones
 └── SyscallError                    one syscall failed; the kernel serves the others
     ├── AccessDenied (PermissionError)
+    │   └── AgentKilled             the agent was killed; nothing is granted to it any more
     ├── QueueFull
     ├── DeadlineExceeded (TimeoutError)
     ├── PolicyError                 the scheduling policy raised while it ranked this call
     ├── KernelClosed
+    ├── KernelLost                  the kernel in another process cannot be reached, or died
+    ├── KernelRefused               the kernel in another process refused this one: its token, or its version
     └── CoreError                   the core could not serve the call
         ├── ModelLoadError
         └── ContextTooLong (ValueError)
@@ -24,12 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDenied",
+    "AgentKilled",
     "AiosError",
     "ConfigError",
     "ContextTooLong",
     "CoreError",
     "DeadlineExceeded",
     "KernelClosed",
+    "KernelLost",
+    "KernelRefused",
     "ModelLoadError",
     "PolicyError",
     "QueueFull",
@@ -66,6 +72,10 @@ class AccessDenied(SyscallError, PermissionError):
     """The access check refused the call."""
 
 
+class AgentKilled(AccessDenied):
+    """The agent was killed: its waiting and served calls end with this, and so does each later one."""
+
+
 class QueueFull(SyscallError):
     """The run queue of the resource holds as many waiting calls as it may."""
 
@@ -80,6 +90,14 @@ class PolicyError(SyscallError):
 
 class KernelClosed(SyscallError):
     """The kernel was shut down before the call was granted."""
+
+
+class KernelLost(SyscallError):
+    """The kernel in another process cannot be reached, or the connection to it broke."""
+
+
+class KernelRefused(SyscallError):
+    """The kernel in another process does not take this one's calls: a wrong token, or another version of the protocol."""
 
 
 class CoreError(SyscallError):

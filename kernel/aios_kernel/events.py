@@ -27,6 +27,10 @@ EventName = Literal[
     "deny",
     "spawn",  # an agent entered the process table
     "exit",
+    "kill",  # an agent was killed
+    "pause",  # an agent's waiting calls are held
+    "unpause",
+    "priority",  # an agent's priority was set from outside; details: priority
     "error",  # something beside a syscall failed and was contained; details: where, error
 ]
 

@@ -48,17 +48,17 @@ class Grant(Protocol):
         """Note that a leased stream gave its first piece."""
         ...
 
-    def push_back(self, status: int, retry_after: float | None = None) -> None:
-        """Say that the endpoint refused the attempt for load, and wait in this thread for the next turn."""
+    def push_back(self, status: int, retry_after: float | None = None, *, anyway: bool = False) -> bool:
+        """Say that the endpoint refused the attempt for load; True once the next turn has come, in this thread.
+
+        False at once, with the grant as it was, where the resource let no other call through since the attempt before
+        this one began: then the refusal stands, so that a dead endpoint is not tried for ever. `anyway` waits for a turn
+        also then, for a caller that would try again in any case; False is then the answer of no kernel at all.
+        """
         ...
 
-    async def apush_back(self, status: int, retry_after: float | None = None) -> None:
-        """Say that the endpoint refused the attempt for load, and wait in this event loop for the next turn."""
-        ...
-
-    @property
-    def progress(self) -> int:
-        """How many other calls of the resource succeeded since this one's latest attempt began."""
+    async def apush_back(self, status: int, retry_after: float | None = None, *, anyway: bool = False) -> bool:
+        """Do the same in this event loop."""
         ...
 
     def reply(self) -> Reply:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from aios_kernel.kernel import Kernel
     from aios_kernel.scheduling.queue import RunQueue
     from aios_kernel.scheduling.task import Task
+    from aios_kernel.serving import Mailbox
+
+    Notify = Callable[[], bool]
 
 __all__ = ["EmbeddedGrant", "EmbeddedSyscall"]
 
@@ -62,40 +65,76 @@ class EmbeddedGrant:
 
     def first_token(self) -> None:
         """Note that a leased stream gave its first piece."""
-        self._kernel.emit(self._queue, "first_token", self.task, {})
+        self._queue.passed(self.task)
 
-    # Refused attempts
+    # Turns
+
+    def submit(self, notify: Notify, mailbox: Mailbox | None = None) -> None:
+        """Queue the call; `notify` is called once, at its grant or failure.
+
+        A service begins there and then: it needs no help from its caller's thread or loop, and cannot hold a slot idle.
+        What the core answers goes into `mailbox`.
+        """
+        core, call, task = self.core, self.call, self.task
+        if core is None or core.lease or not isinstance(call, LLMCall):
+            task.notify = notify
+        else:
+            self.job = Job(call, task, task.demand, mailbox)
+            task.kill = self.job.kill
+            task.notify = lambda: (self._kernel.start(self), notify())[1]
+        self._queue.submit(task)
+
+    def try_again(self, status: int, retry_after: float | None, notify: Notify) -> None:
+        """Queue a refused attempt again; `notify` is called once, when its turn comes or it fails."""
+        self.task.notify = notify
+        self._queue.push_back(self.task, Outcome(pushed_back=True, status=status, retry_after=retry_after))
+
+    def withdraw(self, error: BaseException | None = None) -> None:
+        """Leave the queue, or give back what was granted meanwhile; nobody is woken any more."""
+        self._queue.cancel(self.task, error)
+        if self.job is not None:
+            self.job.cancel()
+
+    def woken(self) -> None:
+        """Take note that the caller knows of its turn; raise what the call failed with."""
+        if self.job is None:  # a core may queue the call again, so that there is more to be notified of
+            self.task.notify = None
+        _raise_failure(self.task)
 
     @property
-    def progress(self) -> int:
-        """How many other calls of the resource succeeded since this one's latest attempt began."""
-        return self._queue.succeeded - self.task.mark
+    def moves(self) -> bool:
+        """Whether the resource lets other calls through."""
+        return self._queue.moves(self.task)
 
-    def push_back(self, status: int, retry_after: float | None = None) -> None:
-        """Say that the endpoint refused the attempt for load, and wait in this thread for the next turn."""
-        outcome = Outcome(pushed_back=True, status=status, retry_after=retry_after)
-        wait_in_thread(self.task, self._queue, lambda: self._queue.push_back(self.task, outcome))
+    def push_back(self, status: int, retry_after: float | None = None, *, anyway: bool = False) -> bool:
+        """Say that the endpoint refused the attempt for load; True once the next turn has come, in this thread."""
+        if not anyway and not self.moves:
+            return False
+        wait_in_thread(self, lambda notify: self.try_again(status, retry_after, notify))
+        return True
 
-    async def apush_back(self, status: int, retry_after: float | None = None) -> None:
-        """Say that the endpoint refused the attempt for load, and wait in this event loop for the next turn."""
-        outcome = Outcome(pushed_back=True, status=status, retry_after=retry_after)
-        await wait_in_loop(self.task, self._queue, lambda: self._queue.push_back(self.task, outcome))
+    async def apush_back(self, status: int, retry_after: float | None = None, *, anyway: bool = False) -> bool:
+        """Say that the endpoint refused the attempt for load; True once the next turn has come, in this event loop."""
+        if not anyway and not self.moves:
+            return False
+        await wait_in_loop(self, lambda notify: self.try_again(status, retry_after, notify))
+        return True
 
     # Service
 
     def reply(self) -> Reply:
         """Wait for the served reply."""
-        return self._served().reply()
+        return self._served().mailbox.reply()
 
     async def areply(self) -> Reply:
         """Wait for the served reply."""
-        return await self._served().areply()
+        return await self._served().mailbox.areply()
 
     def deltas(self) -> Iterator[Delta]:
         """Stream the served reply; leaving the iterator early cancels the call."""
         job = self._served()
         try:
-            yield from job.deltas()
+            yield from job.mailbox.deltas()
         finally:
             self.release()
 
@@ -103,7 +142,7 @@ class EmbeddedGrant:
         """Stream the served reply; leaving the iterator early cancels the call."""
         job = self._served()
         try:
-            async for delta in job.adeltas():
+            async for delta in job.mailbox.adeltas():
                 yield delta
         finally:
             self.release()
@@ -142,12 +181,6 @@ def _abandon(job: Job | None, task: Task, queue: RunQueue) -> None:
     queue.release(task, Outcome())
 
 
-def _stop(grant: EmbeddedGrant) -> None:
-    """End the service of a call whose caller left before it was woken."""
-    if grant.job is not None:
-        grant.job.cancel()
-
-
 class EmbeddedSyscall:
     """One entry into the kernel of this process, used once."""
 
@@ -158,14 +191,9 @@ class EmbeddedSyscall:
         self._grant: EmbeddedGrant | None = None
 
     def __enter__(self) -> EmbeddedGrant:
-        grant, queue = self._prepare()
-        task = grant.task
-        task.blocks_loop = task.loop_id != 0
-        try:
-            wait_in_thread(task, queue, lambda: queue.submit(task), self._on_grant(grant))
-        except BaseException:
-            _stop(grant)
-            raise
+        grant = self._prepare()
+        grant.task.blocks_loop = grant.task.loop_id != 0
+        wait_in_thread(grant, grant.submit)
         return self._entered(grant)
 
     def __exit__(
@@ -180,12 +208,8 @@ class EmbeddedSyscall:
         open_tasks.set(tuple(t for t in open_tasks.get() if t.state is not State.DONE))
 
     async def __aenter__(self) -> EmbeddedGrant:
-        grant, queue = self._prepare()
-        try:
-            await wait_in_loop(grant.task, queue, lambda: queue.submit(grant.task), self._on_grant(grant))
-        except BaseException:
-            _stop(grant)
-            raise
+        grant = self._prepare()
+        await wait_in_loop(grant, grant.submit)
         return self._entered(grant)
 
     async def __aexit__(
@@ -193,22 +217,11 @@ class EmbeddedSyscall:
     ) -> None:
         self.__exit__(kind, error, trace)
 
-    def _prepare(self) -> tuple[EmbeddedGrant, RunQueue]:
+    def _prepare(self) -> EmbeddedGrant:
         if self._grant is not None:
             message = "a syscall is entered once; ask the kernel for a new one"
             raise RuntimeError(message)
         return self._kernel.admit(self._call)
-
-    def _on_grant(self, grant: EmbeddedGrant) -> Callable[[], None] | None:
-        """What the scheduler does at a grant (or failure), before the caller wakes: a service begins there and then.
-
-        So a served call needs no help from its caller's thread or loop, and cannot hold a slot idle.
-        """
-        core = grant.core
-        if core is None or core.lease or not isinstance(self._call, LLMCall):
-            return None
-        grant.job = Job(self._call, grant.task, grant.task.demand)
-        return lambda: self._kernel.start(grant)
 
     def _entered(self, grant: EmbeddedGrant) -> EmbeddedGrant:
         self._grant = grant
@@ -216,59 +229,45 @@ class EmbeddedSyscall:
         return grant
 
 
-def wait_in_thread(
-    task: Task, queue: RunQueue, post: Callable[[], None], on_grant: Callable[[], None] | None = None
-) -> None:
-    """Post, and sleep in this thread until the task is granted; raise what it failed with."""
+def wait_in_thread(grant: EmbeddedGrant, post: Callable[[Notify], None]) -> None:
+    """Post, and sleep in this thread until the call is granted; raise what it failed with."""
     woken = threading.Lock()
     woken.acquire()
 
     def notify() -> bool:
-        if on_grant is not None:
-            on_grant()
         if woken.locked():
             woken.release()
         return True
 
-    task.notify = notify
     try:
-        post()
+        post(notify)
         woken.acquire()
     except BaseException as error:  # Ctrl-C: leave the queue, or give back what was granted meanwhile
-        queue.cancel(task, error)
+        grant.withdraw(error)
         raise
-    if on_grant is None:  # a core may queue the call again, so that there is more to be notified of
-        task.notify = None
-    _raise_failure(task)
+    grant.woken()
 
 
-async def wait_in_loop(
-    task: Task, queue: RunQueue, post: Callable[[], None], on_grant: Callable[[], None] | None = None
-) -> None:
-    """Post, and let this event loop run until the task is granted; raise what it failed with."""
+async def wait_in_loop(grant: EmbeddedGrant, post: Callable[[Notify], None]) -> None:
+    """Post, and let this event loop run until the call is granted; raise what it failed with."""
     loop = running_loop()
     woken: asyncio.Future[None] = loop.create_future()
     thread = threading.get_ident()
 
     def notify() -> bool:
-        if on_grant is not None:
-            on_grant()
         if threading.get_ident() == thread:
             if not woken.done():
                 woken.set_result(None)
             return True
         return wake_future(loop, woken)
 
-    task.notify = notify
     try:
-        post()
+        post(notify)
         await woken
     except BaseException as error:
-        queue.cancel(task, error)
+        grant.withdraw(error)
         raise
-    if on_grant is None:  # a core may queue the call again, so that there is more to be notified of
-        task.notify = None
-    _raise_failure(task)
+    grant.woken()
 
 
 def _raise_failure(task: Task) -> None:

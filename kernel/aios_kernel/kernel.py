@@ -6,7 +6,6 @@ import atexit
 import fnmatch
 import itertools
 import os
-import sys
 import threading
 import weakref
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from aios_kernel.cores.endpoint import EndpointCore
 from aios_kernel.errors import AccessDenied, ConfigError, CoreError, KernelClosed, SyscallError, UnknownName
 from aios_kernel.events import Bus, Event
 from aios_kernel.grants import EmbeddedGrant, EmbeddedSyscall
-from aios_kernel.identity import current_agent, open_tasks
+from aios_kernel.identity import Caller, open_tasks
 from aios_kernel.process import ROOT, Process, ProcessTable
 from aios_kernel.router import Router
 from aios_kernel.scheduling import FixedLimiter, Limiter, Outcome, Policy, RunQueue, State, Task
@@ -27,7 +26,7 @@ from aios_kernel.scheduling.registry import policy as make_policy
 from aios_kernel.serial import Serial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from aios_kernel.cores.base import Core
     from aios_kernel.events import EventName
@@ -114,7 +113,7 @@ class Kernel:
 
     def status(self) -> KernelStatus:
         """Describe queues, agents and syscalls so far."""
-        syscalls: dict[str, int] = {}
+        syscalls = dict(self.processes.gone)
         for process in self.processes:
             for kind, count in process.syscalls.items():
                 syscalls[kind] = syscalls.get(kind, 0) + count
@@ -148,11 +147,44 @@ class Kernel:
     # For adapters and people ---------------------------------------------------------------------------------------
 
     def spawn(self, agent: Agent) -> Process:
-        """Enter an agent in the process table, or find it there."""
-        process, new = self.processes.enter(agent, self.clock.now())
-        if new:
-            self._emit_event("spawn", process=process, details={"framework": agent.framework, "group": agent.group})
+        """Enter an agent in the process table, or find it there; a killed one begins anew, with a new pid."""
+        return self._told(*self.processes.respawn(agent, self.clock.now()))
+
+    def kill(self, pid: int) -> Process:
+        """End an agent: its waiting and served calls fail with `AgentKilled`, and so does each later one.
+
+        A leased call that runs ends by itself. The agent lives again once it is spawned anew. Raises `UnknownName`.
+        """
+        return self._decide(pid, "kill", killed=True)
+
+    def pause(self, pid: int) -> Process:
+        """Grant no more calls to an agent until `resume`; what runs goes on. Raises `UnknownName`."""
+        return self._decide(pid, "pause", paused=True)
+
+    def resume(self, pid: int) -> Process:
+        """Let a paused agent's calls back in line, at their old places. Raises `UnknownName`."""
+        return self._decide(pid, "unpause", paused=False)
+
+    def set_priority(self, pid: int, priority: int) -> Process:
+        """Set an agent's priority over its own, for waiting calls too; 1 is the most urgent. Raises `ConfigError`."""
+        process = self._alive(pid)
+        try:
+            self.processes.pin(process, priority)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        self._review(process, "priority", {"priority": priority})
         return process
+
+    def exit(self, agents: Iterable[Agent]) -> None:
+        """Take agents that are gone out of the process table; one with open calls stays."""
+        # Behind what was posted before: the end of their last calls.
+        self._serial.post(self._exit, tuple(agents))
+
+    def _exit(self, agents: tuple[Agent, ...]) -> None:
+        for agent in agents:
+            process = self.processes.leave(agent)
+            if process is not None:
+                self._emit_event("exit", process=process)
 
     def queue(self, resource: str) -> RunQueue:
         """The run queue of a resource, made when it is first asked for."""
@@ -171,14 +203,44 @@ class Kernel:
             if resource is None or fnmatch.fnmatchcase(name, resource):
                 queue.use(make_policy(policy))
 
+    def _alive(self, pid: int) -> Process:
+        process = self.processes.get(pid)
+        if process is None:
+            raise UnknownName("pid", pid, (str(one.pid) for one in self.processes if not one.killed))
+        if process.killed:
+            raise ConfigError(f"agent {process.name!r} (pid {pid}) was killed already")
+        return process
+
+    def _decide(self, pid: int, name: EventName, **decision: bool) -> Process:
+        process = self._alive(pid)
+        if any(getattr(process, key) is not value for key, value in decision.items()):
+            for key, value in decision.items():
+                setattr(process, key, value)
+            self._review(process, name, {})
+        return process
+
+    def _review(self, process: Process, name: EventName, details: Mapping[str, Any]) -> None:
+        self._emit_event(name, process=process, details=details)
+        for queue in list(self._queues.values()):
+            queue.review(process)
+
+    def _told(self, process: Process, new: bool) -> Process:
+        if new:
+            about = {"framework": process.agent.framework, "group": process.group}
+            self._emit_event("spawn", process=process, details=about)
+        return process
+
     # For the grants ------------------------------------------------------------------------------------------------
 
-    def admit(self, call: Call) -> tuple[EmbeddedGrant, RunQueue]:
-        """Check a call and make its task; raises what refuses it."""
+    def admit(self, call: Call, caller: Caller | None = None) -> EmbeddedGrant:
+        """Check a call and make its task, for this context or for a caller elsewhere; raises what refuses it."""
         if self.closed:
             message = "the kernel is closed: call aios_adapters.enable() again, or make a new Kernel"
             raise KernelClosed(message)
-        process = self.spawn(call.agent or current_agent.get() or ROOT)
+        caller = caller or Caller.here()
+        process = self._told(*self.processes.enter(call.agent or caller.agent or ROOT, self.clock.now()))
+        if process.killed:
+            raise process.death()
         self._check(call, process)
         core = self._core_for(call)
         queue = core.queue if core is not None and core.queue is not None else self.queue(_resource(call))
@@ -193,14 +255,14 @@ class Kernel:
             arrived=now,
             deadline=None if call.timeout is None else now + call.timeout,
             demand=demand,
-            ancestors=tuple(t for t in open_tasks.get() if t.state is State.RUNNING and t.resource == queue.name),
-            loop_id=_loop_id(),
+            ancestors=_ancestors(caller, queue),
+            loop_id=caller.loop_id,
             resource=queue.name,
             content=call if self.record_content else None,
         )
         if process.agent.policy is not None and not isinstance(queue.policy, Classes):
             queue.use(Classes(queue.policy))
-        return EmbeddedGrant(self, call, task, queue, core), queue
+        return EmbeddedGrant(self, call, task, queue, core)
 
     def start(self, grant: EmbeddedGrant) -> None:
         """Have the core serve a granted call; whatever goes wrong ends the job with an error."""
@@ -342,18 +404,14 @@ def _prepared(core: Core | None, call: Call) -> tuple[float, Any]:
         raise CoreError(message) from error
 
 
+def _ancestors(caller: Caller, queue: RunQueue) -> tuple[Task, ...]:
+    inside = (one for one in caller.inside if isinstance(one, Task) and one.state is State.RUNNING)
+    return tuple(task for task in inside if task.resource == queue.name)
+
+
 def _resource(call: Call) -> str:
     """Tools have a queue each, so that one which is limited does not hold up the others."""
     return f"tool:{call.name}" if isinstance(call, ToolCall) else call.kind
-
-
-def _loop_id() -> int:
-    """The event loop that runs in this thread, as a number; 0 without one."""
-    # asyncio is not imported for a program that does not use it: that alone would double our import time.
-    asyncio = sys.modules.get("asyncio.events")
-    # The public twin of this function raises where there is no loop, which costs more than the rest of the syscall.
-    loop = asyncio._get_running_loop() if asyncio is not None else None  # noqa: SLF001
-    return 0 if loop is None else id(loop)
 
 
 _kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
@@ -378,6 +436,8 @@ def _row(process: Process) -> dict[str, Any]:
     return {
         "pid": process.pid,
         "name": process.name,
+        "state": process.state,
+        "priority": process.priority,
         "framework": process.agent.framework,
         "group": process.group,
         "syscalls": dict(process.syscalls),

@@ -23,7 +23,7 @@ Item = Delta | Reply | BaseException
 
 
 class Mailbox:
-    """Carry items from any thread to one consumer, who waits in a thread or in an event loop.
+    """Carry the pieces and the end of a reply from any thread to one consumer, in a thread or in an event loop.
 
     Unbounded, so a core never waits for a slow consumer; bounded in fact by the tokens of one call.
     """
@@ -34,12 +34,11 @@ class Mailbox:
         self._items: deque[Item] = deque()
         self._wake: Callable[[], object] | None = None
 
-    def put(self, item: Item) -> None:
-        """Add an item and wake the consumer; never blocks, any thread."""
+    def put(self, item: Item) -> bool:
+        """Add an item and wake the consumer; never blocks, any thread. False: its event loop is closed."""
         self._items.append(item)
         wake, self._wake = self._wake, None
-        if wake is not None:
-            wake()
+        return wake is None or wake() is not False
 
     def get(self) -> Item:
         """Wait in this thread for the next item."""
@@ -50,7 +49,7 @@ class Mailbox:
             # An item put before `_wake` was set has woken nobody: look again before sleeping.
             if not self._items:
                 woken.acquire()
-        return self._items.popleft()
+        return self._take()
 
     async def aget(self) -> Item:
         """Wait in this event loop for the next item."""
@@ -60,7 +59,42 @@ class Mailbox:
             self._wake = lambda loop=loop, woken=woken: wake_future(loop, woken)
             if not self._items:
                 await woken
+        return self._take()
+
+    def _take(self) -> Item:
         return self._items.popleft()
+
+    def reply(self) -> Reply:
+        """Wait in this thread for the whole reply."""
+        while not isinstance(item := self.get(), Reply):
+            _delta(item)
+        return item
+
+    async def areply(self) -> Reply:
+        """Wait in this event loop for the whole reply."""
+        while not isinstance(item := await self.aget(), Reply):
+            _delta(item)
+        return item
+
+    def deltas(self) -> Iterator[Delta]:
+        """Yield the pieces as they come; the last carries the finish reason and the usage."""
+        sent = False
+        while not isinstance(item := self.get(), Reply):
+            delta = _delta(item)
+            sent = sent or delta.finish_reason is not None
+            yield delta
+        if not sent:
+            yield _last_delta(item)
+
+    async def adeltas(self) -> AsyncIterator[Delta]:
+        """Yield the pieces as they come, in this event loop."""
+        sent = False
+        while not isinstance(item := await self.aget(), Reply):
+            delta = _delta(item)
+            sent = sent or delta.finish_reason is not None
+            yield delta
+        if not sent:
+            yield _last_delta(item)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -100,18 +134,20 @@ class Job:
         "_on_first",
         "call",
         "cancelled",
+        "killed",
         "mailbox",
         "prepared",
         "started",
         "task",
     )
 
-    def __init__(self, call: LLMCall, task: Task, prepared: Any) -> None:
+    def __init__(self, call: LLMCall, task: Task, prepared: Any, mailbox: Mailbox | None = None) -> None:
         self.call = call
         self.task = task
         self.prepared = prepared
-        self.mailbox = Mailbox()
+        self.mailbox = Mailbox() if mailbox is None else mailbox
         self.cancelled = False
+        self.killed: BaseException | None = None
         self.started = 0  # the attempt that the core was last told of
         self._done = False
         self._on_cancel: Callable[[], None] | None = None
@@ -122,7 +158,7 @@ class Job:
 
     def emit(self, delta: Delta) -> None:
         """Pass a piece of the reply on."""
-        if not self._done:
+        if not self._done and self.killed is None:
             self.first_token()
             self.mailbox.put(delta)
 
@@ -151,9 +187,12 @@ class Job:
             return
         self._done = True
         ended, self._on_end = self._on_end, None
+        if self.killed is not None:  # the caller has had its answer
+            outcome = Outcome(usage=outcome.usage, error=self.killed)
         if ended is not None:
             ended(outcome, reply)
-        self.mailbox.put(item)
+        if self.killed is None:
+            self.mailbox.put(item)
 
     # The kernel's and the caller's end
 
@@ -173,37 +212,12 @@ class Job:
         if callback is not None and not self._done:
             callback()
 
-    def reply(self) -> Reply:
-        """Wait in this thread for the whole reply."""
-        while not isinstance(item := self.mailbox.get(), Reply):
-            _delta(item)
-        return item
-
-    async def areply(self) -> Reply:
-        """Wait in this event loop for the whole reply."""
-        while not isinstance(item := await self.mailbox.aget(), Reply):
-            _delta(item)
-        return item
-
-    def deltas(self) -> Iterator[Delta]:
-        """Yield the pieces as they come; the last carries the finish reason and the usage."""
-        sent = False
-        while not isinstance(item := self.mailbox.get(), Reply):
-            delta = _delta(item)
-            sent = sent or delta.finish_reason is not None
-            yield delta
-        if not sent:
-            yield _last_delta(item)
-
-    async def adeltas(self) -> AsyncIterator[Delta]:
-        """Yield the pieces as they come, in this event loop."""
-        sent = False
-        while not isinstance(item := await self.mailbox.aget(), Reply):
-            delta = _delta(item)
-            sent = sent or delta.finish_reason is not None
-            yield delta
-        if not sent:
-            yield _last_delta(item)
+    def kill(self, error: BaseException) -> None:
+        """Answer the caller with `error` at once, and tell the core to stop; the slot is free when the core ends."""
+        if not self._done and self.killed is None:
+            self.killed = error
+            self.mailbox.put(error)
+            self.cancel()
 
 
 def _delta(item: Delta | BaseException) -> Delta:

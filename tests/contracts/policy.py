@@ -81,6 +81,25 @@ class History(RuleBasedStateMachine):
     def advance(self, seconds: float) -> None:
         self.rig.clock.advance(seconds)
 
+    @rule(who=st.sampled_from(AGENTS), decision=st.sampled_from(["pause", "resume", "kill"]))
+    def decide(self, who: tuple[str, dict[str, Any]], decision: str) -> None:
+        process = self.rig.processes.get(who[0])
+        if process is None:
+            return
+        if decision == "kill":
+            process.killed = True
+            self.rig.processes[f"{who[0]}, dead since task {len(self.rig.tasks)}"] = self.rig.processes.pop(who[0])
+        else:
+            process.paused = decision == "pause"
+        self.rig.queue.review(process)
+
+    @rule(who=st.sampled_from(AGENTS), priority=st.integers(1, 9))
+    def pin(self, who: tuple[str, dict[str, Any]], priority: int) -> None:
+        if process := self.rig.processes.get(who[0]):
+            process.pinned = priority
+            self.rig.queue.review(process)
+            assert {t.agent.priority for t in self.rig.queue.tasks() if t.process is process} <= {priority}
+
     @rule(other=st.sampled_from([None, "fifo", "groups:within=las"]))
     def use(self, other: str | None) -> None:
         self.rig.queue.use(self.rig.spied(policy(self.spec if other is None else other)))
@@ -89,11 +108,16 @@ class History(RuleBasedStateMachine):
     def balanced(self) -> None:
         self.rig.check()
         assert self.rig.queue.running <= self.limit
-        assert self.rig.queue.running == self.limit or not self.rig.queue.waiting, "idle while a task waits"
+        may_run = [task for task in self.rig.queue.tasks() if not task.process.paused]
+        assert self.rig.queue.running == self.limit or not may_run, "idle while a task waits"
+        assert not [task for task in self.rig.queue.tasks() if task.process.killed], "a killed agent waits"
 
     def teardown(self) -> None:
         if not hasattr(self, "rig"):
             return
+        for process in self.rig.processes.values():
+            process.paused = False
+            self.rig.queue.review(process)
         self.rig.drain()
         self.rig.check()
         assert not self.rig.queue.waiting
@@ -210,6 +234,30 @@ class PolicyContract:
             most_ranked, most_compared = max(most_ranked, measured.ranked), max(most_compared, _Counted.compared)
         assert most_ranked <= 16
         assert most_compared <= 250
+
+    def test_a_paused_agent_s_many_calls_cost_the_others_nothing(self) -> None:
+        """With 5,000 calls of paused agents and 100 of others, a grant looks at no call that is paused."""
+        measured = _Measured(self.make())
+        rig = Rig(measured, limit=1)
+        for number in range(5_100):
+            name, own = AGENTS[number % len(AGENTS)]
+            rig.submit(f"{name}{number % 600}" if number % 51 else "other", 1 + number % 5, **own)
+        for name, process in rig.processes.items():
+            process.paused = name != "other"
+            rig.queue.review(process)
+        rig.finish(rig.running()[0])
+        for _ in range(90):
+            measured.ranked = _Counted.compared = 0
+            rig.finish(rig.running()[0])
+            assert rig.running()[0].process.name == "other"
+            assert measured.ranked <= 16
+            assert _Counted.compared <= 250
+        for process in rig.processes.values():
+            process.paused = False
+            rig.queue.review(process)
+        rig.drain()
+        rig.check()
+        assert len(set(rig.grants)) == 5_100
 
     def test_the_choice_is_the_smallest_rank_of_many(self) -> None:
         """Over a long run of 2,000 tasks, every grant is the one that a plain scan of ranks would choose."""

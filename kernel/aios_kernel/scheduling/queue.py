@@ -7,26 +7,28 @@ After an interrupt every waiter is still woken and every counter right; an event
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import TYPE_CHECKING, Any
 
-from aios_kernel.errors import CoreError, DeadlineExceeded, PolicyError, QueueFull
+from aios_kernel.errors import DeadlineExceeded, QueueFull
 from aios_kernel.scheduling.limiter import NOW, WHEN_RELEASED, FixedLimiter, Limiter, Outcome
+from aios_kernel.scheduling.reports import Reports
 from aios_kernel.scheduling.task import State, Task
 from aios_kernel.scheduling.tree import RankTree
+from aios_kernel.scheduling.waiting import WaitingRoom, differs, reprioritise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from aios_kernel.clock import Clock, Timer
+    from aios_kernel.errors import PolicyError
     from aios_kernel.events import EventName
+    from aios_kernel.process import Process
     from aios_kernel.scheduling.policy import Policy
     from aios_kernel.serial import Serial
 
 __all__ = ["RunQueue"]
 
-log = logging.getLogger(__name__)
 MAX_SLEEP = 3600.0  # a limiter that asks for more is asked again after this
 LONELY_SLEEP = 60.0  # the same, while nothing runs whose end would be a reason to ask again
 
@@ -67,15 +69,14 @@ class RunQueue:
         self.name = name
         self.limiter: Limiter = limiter or FixedLimiter()
         self.max_waiting = max_waiting
-        self.granted = self.succeeded = self.pushed_back = self.overcommitted = 0
-        self._tree = RankTree(policy)
-        self._parked: dict[Task, Timer] = {}  # waiting, but not to be started before a time the endpoint named
+        self.granted = self.got_through = self.pushed_back = self.overcommitted = 0
+        self._room = WaitingRoom(policy)
         self._running: dict[Task, None] = {}
         self._owed: Task | None = None  # granted or failed, and not told yet
         self._reserved = False  # whether the limiter knows of the grant in `_owed`
-        self._loops: dict[int, int] = {}  # open tasks of each event loop
+        self._loops: dict[Hashable, int] = {}  # open tasks of each event loop
         self._nested: dict[Task, None] = {}  # waiting tasks that may borrow a slot
-        self._serial, self._clock, self._emit = serial, clock, emit
+        self._serial, self._clock, self._reports = serial, clock, Reports(name, emit)
         self._timer: Timer | None = None
         self._closed: BaseException | None = None
 
@@ -97,6 +98,17 @@ class RunQueue:
         """End a refused attempt and queue the task again at its old place; `notify` tells when its turn comes."""
         self._post(self._push_back, task, outcome, task.attempts)
 
+    def passed(self, task: Task) -> None:
+        """Note that the endpoint took the task's attempt, which goes on: its stream gave the first piece."""
+        self._post(self._passed, task)
+
+    def moves(self, task: Task) -> bool:
+        """Whether the resource let another call through since the attempt before the task's latest one began.
+
+        Not only since the latest: its turn may have come from the very success that it is to be told of.
+        """
+        return self.got_through > task.mark_before
+
     def charge(self, task: Task, cost: float) -> None:
         """Charge a running task for service, as a core that meters by itself does."""
         self._post(self._meter, task, [cost])
@@ -117,6 +129,14 @@ class RunQueue:
         """
         self._post(self._use, policy)
 
+    def review(self, process: Process) -> None:
+        """Act on what was decided about an agent: killed, paused, going on, another priority.
+
+        A killed agent's waiting tasks fail and its running ones are told to end; a paused one's wait out of line, at no
+        cost to the others' grants, until it goes on; a new priority counts for the waiting and running tasks too.
+        """
+        self._post(self._review, process)
+
     def close(self, error: BaseException) -> None:
         """Fail every waiting task, and every later one, with `error`; running ones may still be released."""
         self._post(self._close, error)
@@ -126,12 +146,12 @@ class RunQueue:
     @property
     def policy(self) -> Policy:
         """The policy in charge."""
-        return self._tree.policy
+        return self._room.line.policy
 
     @property
     def waiting(self) -> int:
         """Tasks that wait."""
-        return len(self._tree) + len(self._parked)
+        return len(self._room)
 
     @property
     def running(self) -> int:
@@ -140,7 +160,7 @@ class RunQueue:
 
     def tasks(self) -> list[Task]:
         """Tasks that wait, in no order."""
-        return [*self._tree, *self._parked]
+        return list(self._room)
 
     def status(self) -> dict[str, Any]:
         """Describe the queue, for people."""
@@ -170,8 +190,8 @@ class RunQueue:
 
     def _submit(self, task: Task) -> None:
         if task.state is State.NEW:
-            if self._closed is not None:
-                return self._fail(task, self._closed)
+            if (refusal := self._refusal(task)) is not None:
+                return self._fail(task, refusal)
             if not self._enter(task):
                 return None
         if task.state is State.WAITING and task.deadline is not None and task.timer is None:
@@ -181,9 +201,12 @@ class RunQueue:
             self._fail(task, self._full())
         return None
 
+    def _refusal(self, task: Task) -> BaseException | None:
+        return task.process.death() if task.process.killed and self._closed is None else self._closed
+
     def _enter(self, task: Task) -> bool:
         now = self._clock.now()
-        failure = self._place(task, self._tree, now)
+        failure = self._place(task, self._room.line, now)
         if failure is not None:
             self._fail(task, failure)
             return False
@@ -193,11 +216,16 @@ class RunQueue:
         task.process.last_seen = now
         if task.loop_id:
             self._loops[task.loop_id] = loops
-        self._tell("submit", task, {})
+        self._reports.tell("submit", task, {})
         return True
 
     def _place(self, task: Task, tree: RankTree, now: float) -> PolicyError | None:
-        """Put the task in the tree; return what its policy raised, which is to be the task's failure."""
+        """Put the task in line; return what its policy raised, which is to be the task's failure.
+
+        A paused agent's task is held instead: for the policy it comes when its agent goes on.
+        """
+        if task.process.paused:
+            return self._hold(task)
         where = "enter"
         try:
             tree.policy.enter(task, now)
@@ -206,18 +234,25 @@ class RunQueue:
             if task.ancestors or task.blocks_loop:
                 self._nested[task] = None
         except Exception as error:  # noqa: BLE001 - a policy may be anybody's
-            return self._policy_error(where, error, tree.policy)
+            return self._reports.policy_error(where, error, tree.policy)
         return None
+
+    def _hold(self, task: Task) -> None:
+        self._room.hold(task)
+        self._nested.pop(task, None)
 
     def _arm(self, task: Task, deadline: float) -> None:
         task.timer = self._clock.call_at(deadline, lambda: self._post(self._expire, task))
 
     def _pump(self) -> None:
-        while (task := self._tree.first(self._clock.now())) is not None:
+        while (task := self._room.line.first(self._clock.now())) is not None:
+            if task.process.paused:  # paused a moment ago; the review of its other tasks is on its way
+                self._hold(task)
+                continue
             try:
                 delay = self._delay(task)
             except Exception as error:  # noqa: BLE001 - a limiter may be anybody's
-                self._fail(task, self._core_error("limiter.delay", error))
+                self._fail(task, self._reports.core_error("limiter.delay", error))
                 continue
             if delay > NOW:
                 self._sleep(delay)
@@ -249,7 +284,8 @@ class RunQueue:
         self._owed, self._reserved = task, False
         task.state = State.RUNNING
         task.granted = now
-        task.mark = self.succeeded
+        task.mark_before = task.mark if task.attempts else self.got_through
+        task.mark = self.got_through
         task.waited += waited
         task.attempts += 1
         process.waited += waited
@@ -264,18 +300,18 @@ class RunQueue:
 
     def _answer(self, task: Task) -> None:
         """Finish a grant or a failure: reserve, charge, tell, and wake the waiter."""
-        self._tree.discard(task)
+        self._room.line.discard(task)
         self._drop_timer(task)
         if task.state is State.RUNNING:
             if not self._reserved:
                 self._reserved = True
-                self._contain("limiter.started", self.limiter.started, task, task.granted)
+                self._reports.contain("limiter.started", self.limiter.started, task, task.granted)
             self._charge(task, max(0.0, task.estimate - task.charged))
             details = {"overcommit": True} if task.lender is not None else {}
-            self._tell("grant" if task.attempts == 1 else "resume", task, details)
+            self._reports.tell("grant" if task.attempts == 1 else "resume", task, details)
         else:
             self._forget(task)
-            self._tell("fail", task, {"error": task.error})
+            self._reports.tell("fail", task, {"error": task.error})
         self._wake(task)
         self._owed = None
 
@@ -286,7 +322,7 @@ class RunQueue:
         try:
             woken = task.notify is not None and task.notify()
         except Exception as error:  # noqa: BLE001 - contained: the grant is given back
-            failure = self._core_error("notify", error)
+            failure = self._reports.core_error("notify", error)
         if not woken and task.state is State.RUNNING:
             self._post(self._unclaimed, task, failure, task.attempts)
 
@@ -295,7 +331,7 @@ class RunQueue:
             self._charge(task, -task.charged)  # it was not served
             self._release(task, Outcome(error=failure or GeneratorExit("nobody was there to be woken")))
             if failure is not None and task.notify is not None:
-                self._contain("notify", task.notify)  # its waiter may sleep still
+                self._reports.contain("notify", task.notify)  # its waiter may sleep still
 
     def _release(self, task: Task, outcome: Outcome) -> None:
         if task in self._running:
@@ -309,7 +345,7 @@ class RunQueue:
     def _push_back(self, task: Task, outcome: Outcome, attempt: int) -> None:
         if task in self._running and task.attempts == attempt:
             self._end_attempt(task, outcome, again=True)
-            self._tell("push_back", task, {"status": outcome.status, "retry_after": outcome.retry_after})
+            self._reports.tell("push_back", task, {"status": outcome.status, "retry_after": outcome.retry_after})
         if task.state is State.WAITING and task.attempts == attempt:
             self._return(task, outcome.retry_after or 0.0)
         self._pump()
@@ -319,22 +355,22 @@ class RunQueue:
 
         For the time that the endpoint named for it, it is kept aside, so that it does not hold up the others.
         """
-        if self._closed is not None:
-            return self._fail(task, self._closed)
+        if (refusal := self._refusal(task)) is not None:
+            return self._fail(task, refusal)
         if hold > 0:
-            if task not in self._parked:
+            if task not in self._room.parked:
                 until = task.granted + hold
-                self._parked[task] = self._clock.call_at(until, lambda: self._post(self._unpark, task))
-        elif (failure := self._place(task, self._tree, self._clock.now())) is not None:
+                self._room.parked[task] = self._clock.call_at(until, lambda: self._post(self._unpark, task))
+        elif (failure := self._place(task, self._room.line, self._clock.now())) is not None:
             return self._fail(task, failure)
         if task.deadline is not None and task.timer is None:
             self._arm(task, task.deadline)
         return None
 
     def _unpark(self, task: Task) -> None:
-        if task in self._parked:
-            failure = self._place(task, self._tree, self._clock.now())
-            self._parked.pop(task, None)
+        if task in self._room.parked:
+            failure = self._place(task, self._room.line, self._clock.now())
+            self._room.parked.pop(task, None)
             if failure is not None:
                 self._fail(task, failure)
         self._pump()
@@ -355,7 +391,7 @@ class RunQueue:
         lender, task.lender = task.lender, None
         if lender is not None:
             lender.borrower = None
-        self._contain("limiter.ended", self.limiter.ended, task, outcome, len(self._running), now)
+        self._reports.contain("limiter.ended", self.limiter.ended, task, outcome, len(self._running), now)
 
     def _settle(self, task: Task, outcome: Outcome) -> None:
         """Charge the difference between what was reserved and what was used; the task is DONE."""
@@ -369,11 +405,15 @@ class RunQueue:
         process.usage = usage
         task.error = task.error or outcome.error
         if outcome.error is None:
-            self.succeeded += 1
+            self.got_through += 1
         elif isinstance(outcome.error, Exception):
             process.failed += 1
         task.state = State.DONE
-        self._tell(_ending(outcome), task, _details(outcome))
+        self._reports.tell(_ending(outcome), task, _details(outcome))
+
+    def _passed(self, task: Task) -> None:
+        self.got_through += 1
+        self._reports.tell("first_token", task, {})
 
     def _meter(self, task: Task, costs: list[float]) -> None:
         while costs:  # taken out before it is charged: a message that runs again charges nothing twice
@@ -388,8 +428,7 @@ class RunQueue:
             return
         if task.state is not State.DONE:
             self._retire(task, error)
-            self._tell("cancel", task, {})
-        self._tree.discard(task)
+            self._reports.tell("cancel", task, {})
         self._forget(task)
         self._pump()
 
@@ -431,8 +470,7 @@ class RunQueue:
     def _forget(self, task: Task) -> None:
         """Undo what an open task has left with others; does nothing the second time."""
         self._drop_timer(task)
-        if (timer := self._parked.pop(task, None)) is not None:
-            timer.cancel()
+        self._room.forget(task)
         loop = task.loop_id
         if loop and loop in self._loops:
             left = self._loops[loop] - 1
@@ -455,7 +493,7 @@ class RunQueue:
         a time. A synchronous call made on an event loop's thread must not wait for calls of that loop: it stops them.
         """
         for task in list(self._nested):
-            if task.state is not State.WAITING:
+            if task.state is not State.WAITING or task.process.paused:
                 del self._nested[task]
                 continue
             lender = self._lender(task)
@@ -474,39 +512,67 @@ class RunQueue:
         try:
             return getattr(self.limiter, "lendable", True) is not False and self._delay(task) == WHEN_RELEASED
         except Exception as error:  # noqa: BLE001 - a limiter may be anybody's; the task goes on waiting in line
-            self._report("limiter.delay", error)
+            self._reports.report("limiter.delay", error)
             return False
 
     def _charge(self, task: Task, cost: float) -> None:
         if not cost:
             return
         task.charged += cost
-        self._contain("policy.charge", self.policy.charge, task, cost)
-        self._contain("policy.rank", self._tree.refresh, task, self._clock.now())
+        self._reports.contain("policy.charge", self.policy.charge, task, cost)
+        self._reports.contain("policy.rank", self._room.line.refresh, task, self._clock.now())
 
     def _order(self, tasks: list[Task], reply: Callable[[list[Task]], None]) -> None:
         now = self._clock.now()
         try:
             tasks.sort(key=lambda task: (self.policy.rank(task, now), task.seq))
         except Exception as error:  # noqa: BLE001 - a policy may be anybody's; the batch must go on
-            self._report("policy.rank", error)
+            self._reports.report("policy.rank", error)
             tasks.sort(key=lambda task: task.seq)
         reply(tasks)
 
     def _use(self, policy: Policy) -> None:
-        if policy is not self._tree.policy:
-            self._tree = self._moved_to(policy)
+        if policy is not self._room.line.policy:
+            self._room.line = self._moved_to(policy)
+        self._pump()
+
+    def _review(self, process: Process) -> None:
+        if process.killed:
+            return self._end(process)
+        mine = self._room.of(process)
+        for task in [task for task in self._running if task.process is process]:
+            reprioritise(task)
+        for task in mine:
+            # A change of rank goes by way of the held ones: the line must know a task by one rank only.
+            if task not in self._room.parked and (process.paused or differs(task)):
+                self._hold(task)
+            reprioritise(task)
+        for task in mine:
+            if not process.paused and task in self._room.held:
+                failure = self._place(task, self._room.line, self._clock.now())
+                self._room.held.pop(task, None)
+                if failure is not None:
+                    self._fail(task, failure)
+        return self._pump()
+
+    def _end(self, process: Process) -> None:
+        for task in self._room.of(process):
+            if task.state is State.WAITING:
+                self._fail(task, process.death())
+        for task in list(self._running):
+            if task.process is process and task.kill is not None:
+                self._reports.contain("kill", task.kill, process.death())
         self._pump()
 
     def _moved_to(self, policy: Policy) -> RankTree:
         """Rank every waiting task anew, in a tree that takes over once it is complete."""
         tree, now = RankTree(policy), self._clock.now()
-        waiting = sorted(self._tree, key=lambda task: task.seq)
-        for task in [*self._running, *self._parked, *waiting]:
+        waiting = sorted(self._room.line, key=lambda task: task.seq)
+        for task in [*self._running, *self._room.aside, *waiting]:
             if task.charged:
-                self._contain("policy.charge", policy.charge, task, task.charged)
-        for task in self._parked:
-            self._contain("policy.enter", policy.enter, task, now)
+                self._reports.contain("policy.charge", policy.charge, task, task.charged)
+        for task in self._room.parked:
+            self._reports.contain("policy.enter", policy.enter, task, now)
         for task in waiting:
             failure = self._place(task, tree, now)
             if failure is not None:
@@ -520,40 +586,6 @@ class RunQueue:
         for task in self.tasks():
             if task.state is State.WAITING:
                 self._fail(task, error)
-
-    # Failures are replies ------------------------------------------------------------------------------------------
-
-    def _contain(self, where: str, function: Callable[..., object], *args: Any) -> None:
-        try:
-            function(*args)
-        except Exception as error:  # noqa: BLE001 - reported; the call's result stands
-            self._report(where, error)
-
-    def _report(self, where: str, error: BaseException) -> None:
-        log.error("%s of resource %s raised and was contained", where, self.name, exc_info=error)
-        self._tell("error", None, {"where": where, "resource": self.name, "error": error})
-
-    def _tell(self, name: EventName, task: Task | None, details: dict[str, Any]) -> None:
-        try:
-            self._emit(name, task, details)
-        except Exception:
-            log.exception("the event %r of resource %s could not be emitted", name, self.name)
-
-    def _policy_error(self, where: str, error: Exception, policy: Policy) -> PolicyError:
-        self._report(f"policy.{where}", error)
-        name = policy.name or type(policy).__name__
-        failure = PolicyError(
-            f"policy {name!r} of resource {self.name} raised {error!r} in {where}; mend the policy or choose another, "
-            f"for example policy='fifo'"
-        )
-        failure.__cause__ = error
-        return failure
-
-    def _core_error(self, where: str, error: Exception) -> CoreError:
-        self._report(where, error)
-        failure = CoreError(f"{where} of resource {self.name} raised {error!r}")
-        failure.__cause__ = error
-        return failure
 
     def _full(self) -> QueueFull:
         return QueueFull(

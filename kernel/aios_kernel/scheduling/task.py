@@ -52,6 +52,8 @@ class Task(_WeaklyReferable):
     # What was asked and answered, kept only where the kernel records content.
     content: Any = None
     notify: Callable[[], bool] | None = None
+    # How a call that a core serves is ended from outside, while it runs.
+    kill: Callable[[BaseException], None] | None = None
     # The agent's settings as the call was made: a later change of group or class must not pull a waiting task about.
     agent: Agent = field(init=False)
 
@@ -61,10 +63,12 @@ class Task(_WeaklyReferable):
     charged: float = 0.0
     waited: float = 0.0
     attempts: int = 0
-    mark: int = 0  # successes of the resource when the latest attempt began
+    # How many calls of the resource had got through when the latest attempt began, and the one before it.
+    mark: int = 0
+    mark_before: int = 0
     timer: Timer | None = None
     # The event loop of the caller, 0 for none; `blocks_loop` marks a synchronous call made on that loop's thread.
-    loop_id: int = 0
+    loop_id: Hashable = 0
     blocks_loop: bool = False
     # Open tasks of the same resource that this call runs inside of; it may borrow the slot of one of them.
     ancestors: tuple[Task, ...] = ()

@@ -124,7 +124,7 @@ class Rig:
         policy, now = self.queue.policy, self.clock.now()
         mine = components(policy, chosen, chosen.path, now)
         for other in self.queue.tasks():
-            if other is not chosen and other.state is State.WAITING:
+            if other is not chosen and other.state is State.WAITING and not other.process.paused:
                 theirs = components(policy, other, other.path, now)
                 assert not _before(other, theirs, chosen, mine), f"{other} ranks {theirs}, before {mine} of {chosen}"
 

@@ -61,6 +61,8 @@ def scene(spec: str) -> Rig:
     rig = Rig(policy(spec), limit=2)
     for number, name in enumerate("aabbccab"):
         rig.submit(name, 3, group="g/h" if name == "b" else "", timeout=50.0 if number % 2 else None)
+        rig.processes[name].paused = name == "c"
+    rig.queue.review(rig.processes["c"])
     return rig
 
 
@@ -81,9 +83,21 @@ def actions(rig: Rig) -> dict[str, Callable[[], object]]:
         "expire": lambda: rig.clock.advance(60.0),
         "use": lambda: rig.queue.use(policy("priority")),
         "order": lambda: rig.queue.order([first, second], lambda tasks: None),
+        "pause": lambda: decide(rig, paused=True),
+        "resume": lambda: decide(rig, paused=False),
+        "kill": lambda: decide(rig, killed=True),
+        "pin": lambda: decide(rig, pinned=1),
         "close": lambda: rig.queue.close(KernelClosed("closed")),
         "poke": rig.queue.poke,
     }
+
+
+def decide(rig: Rig, **decision: Any) -> None:
+    """Pause, resume, kill or re-rank the agent with the most waiting calls; agent c is paused all along for `resume`."""
+    process = rig.processes["c" if decision.get("paused") is False else "a"]
+    for key, value in decision.items():
+        setattr(process, key, value)
+    rig.queue.review(process)
 
 
 @pytest.mark.parametrize("spec", ["fifo", "groups:within=(wfq)"])
@@ -104,7 +118,11 @@ def test_an_interrupt_at_any_call_leaves_a_consistent_queue(name: str, spec: str
         assert at <= BEFORE_POSTED or all(task.state is not State.NEW for task in posted)
         rig.tasks = [task for task in rig.tasks if task.state is not State.NEW]
         rig.check()
-        assert rig.queue.waiting == 0 or rig.queue.running >= 2, f"idle after an interrupt at point {at}"
+        may_run = [task for task in rig.queue.tasks() if not task.process.paused]
+        assert not may_run or rig.queue.running >= 2, f"idle after an interrupt at point {at}"
+        for process in rig.processes.values():
+            process.paused = False
+            rig.queue.review(process)
         rig.drain()
         assert all(task.state is State.DONE for task in rig.tasks), f"lost after an interrupt at point {at}"
         assert interrupted or at == points.seen

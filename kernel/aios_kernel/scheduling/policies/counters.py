@@ -18,7 +18,10 @@ SWEEP_AFTER = 64  # charges; and at least as many as there are accounts
 
 
 class Backlog:
-    """Know whether any task that was added still waits, without keeping a task alive."""
+    """Know whether any task that was added still waits, without keeping a task alive.
+
+    A paused agent's tasks do not count: being paused earns no credit. They are added again when it goes on.
+    """
 
     __slots__ = ("_tasks",)
 
@@ -32,7 +35,7 @@ class Backlog:
     def __bool__(self) -> bool:
         while self._tasks:
             task = self._tasks[0]()
-            if task is not None and task.state is State.WAITING:
+            if task is not None and task.state is State.WAITING and not task.process.paused:
                 return True
             self._tasks.popleft()
         return False
