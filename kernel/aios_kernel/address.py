@@ -115,7 +115,7 @@ def ensure_token(address: Address) -> str:
     private_folder(file.parent)
     fresh = file.with_name(f"{file.name}.{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="ascii") as stream:
+    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
         stream.write(secrets.token_urlsafe(32))
     # Linking fails where another server was quicker: then its token is the one.
     with contextlib.suppress(FileExistsError):

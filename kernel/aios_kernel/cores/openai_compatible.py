@@ -140,7 +140,7 @@ class OpenAICore(Core):
             try:
                 self._serve(served, exchange)
             except Exception as error:  # noqa: BLE001 - whatever happens is this call's failure
-                self._end(served, error if isinstance(error, CoreError) else CoreError(f"{self.name}: {error!r}"))
+                self._end(served, _failure(self.name, error))
             served.give_back(exchange)
             if exchange.aborted:
                 exchange.close()
@@ -206,8 +206,8 @@ class OpenAICore(Core):
             return False
         job = served.job
         now = time.monotonic()
-        if run_queue.succeeded != served.successes:
-            served.successes, served.since = run_queue.succeeded, now
+        if run_queue.got_through != served.successes:
+            served.successes, served.since = run_queue.got_through, now
         if now - served.since > self.timeout:
             return False
         with self._lock:
@@ -294,6 +294,14 @@ class _Served:
         with self._lock:
             if self._exchange is not None:
                 self._exchange.abort()
+
+
+def _failure(name: str, error: Exception) -> CoreError:
+    if isinstance(error, CoreError):
+        return error
+    failure = CoreError(f"{name}: {error!r}")
+    failure.__cause__ = error
+    return failure
 
 
 def _message(text: str) -> tuple[str, str]:
