@@ -22,10 +22,10 @@ _store = Store(NAME)
 
 def _thread(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Which conversation a checkpoint belongs to."""
-    config = args[0] if args else kwargs.get("config")
+    config: Any = args[0] if args else kwargs.get("config")
     if isinstance(config, str):  # `delete_thread` has the thread itself
         return {"thread_id": config}
-    found: Mapping[str, Any] = (config or {}).get("configurable") or {}
+    found: Mapping[str, Any] = config.get("configurable") or {} if config else {}
     return {key: str(found[key]) for key in ("thread_id", "checkpoint_ns", "checkpoint_id") if found.get(key)}
 
 
