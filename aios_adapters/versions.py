@@ -53,9 +53,12 @@ class Framework:
         return self.versions[0].version, self.versions[-1].version
 
 
-# OpenTelemetry's own imports httpx, which the SDK's 3.x no longer brings.
+# OpenTelemetry's own imports httpx, which the SDK's 3.x no longer brings; its next release does not import at all.
 _OPENINFERENCE = "openinference-instrumentation-openai"
-_OBSERVERS = (_OPENINFERENCE, "opentelemetry-instrumentation-openai-v2")
+_OBSERVERS = (_OPENINFERENCE, "opentelemetry-instrumentation-openai-v2==2.3b0", "wrapt<2")
+
+#: litellm uses these without requiring them: for tools, for repeated calls, for answers out of its cache.
+_LITELLM = ("mcp", "tenacity", "fastapi")
 
 TABLE = (
     Framework(
@@ -122,7 +125,7 @@ TABLE = (
         python=">=3.10,<3.13",
         versions=(
             Tested(name="autogen-classic", version="0.2.35", packages=("pyautogen==0.2.35",)),
-            Tested(name="ag2-classic", version="0.14", packages=("ag2[openai]==0.14.*",)),
+            Tested(name="ag2-classic", version="0.14", packages=("ag2[openai]==0.14.*", "diskcache")),
         ),
     ),
     Framework(
@@ -179,11 +182,12 @@ TABLE = (
         minimum="1.80",
         tests="litellm",
         versions=(
-            Tested(name="litellm-1.83", version="1.83.0", packages=("litellm==1.83.0", "openai<3", "mcp")),
-            Tested(name="litellm", version="1.106", packages=("litellm>=1.106,<2", "mcp")),
+            Tested(name="litellm-1.83", version="1.83.0", packages=("litellm==1.83.0", "openai<3", *_LITELLM)),
+            Tested(name="litellm", version="1.106", packages=("litellm>=1.106,<2", *_LITELLM)),
         ),
-        install="pip install litellm mcp",
-        remedy="litellm imports mcp, which it does not require, for calls with tools; 1.82.7 and 1.82.8 are malicious",
+        install="pip install litellm mcp tenacity fastapi",
+        remedy="litellm imports what it does not require: mcp for tools, tenacity for num_retries, fastapi for its cache; "
+        "1.82.7 and 1.82.8 are malicious",
     ),
     Framework(
         adapter="open_interpreter",

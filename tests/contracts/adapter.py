@@ -7,78 +7,36 @@ from __future__ import annotations
 
 import gc
 import importlib
-import inspect
 import json
-import os
-import pickle
 import subprocess
 import sys
+import textwrap
 import threading
-from collections.abc import Iterator
-from typing import Any, ClassVar, cast
 
 import pytest
 
 import aios_adapters
 from aios_adapters.adapter import Adapter, load_all
-from aios_adapters.patching import Moved, Patch
+from aios_adapters.patching import Patch
 from aios_adapters.session import in_force
 from aios_evals.endpoint import Endpoint
 from aios_kernel.cores.scripted import ScriptedCore
+from tests.contracts._looks import LooksContract
+from tests.contracts._observers import ObserversContract
+from tests.contracts._rig import differing, requests_of
+from tests.support.columns import IDENTITY, LEASE, ONCE, RESTORE, SERVE
+
+__all__ = ["AdapterContract"]
 
 ROUNDS = 1000
-_MISSING: Any = object()
 
 
-class AdapterContract:
+class AdapterContract(LooksContract, ObserversContract):
     """Every adapter: transparent, complete or absent, exactly once, and gone without a trace."""
-
-    #: The adapter's name in `status()`.
-    name: ClassVar[str]
-
-    def call(self, endpoint: Endpoint) -> Any:
-        """Make one LLM call with the framework, to the endpoint; return a result that can be compared."""
-        raise NotImplementedError
-
-    # Fixtures
-
-    @pytest.fixture(autouse=True)
-    def _clean(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None]:
-        for name in [name for name in os.environ if name.startswith("AIOS_") and name != "AIOS_TEST_ENV"]:
-            monkeypatch.delenv(name)
-        monkeypatch.chdir(tmp_path)
-        aios_adapters.disable()
-        yield
-        aios_adapters.disable()
-
-    @pytest.fixture
-    def endpoint(self) -> Iterator[Endpoint]:
-        with Endpoint(reply_tokens=6) as endpoint:
-            yield endpoint
-
-    @property
-    def adapter(self) -> Adapter:
-        """The adapter's row of the table."""
-        return next(one for one in load_all() if isinstance(one, Adapter) and one.name == self.name)
-
-    def targets(self) -> list[tuple[Any, str]]:
-        """Owner and name of every attribute the adapter patches in this version."""
-        adapter = self.adapter
-        patches = [p for module in adapter.modules for p in adapter.patches_of(module, adapter.version())]
-        return [found for patch in patches if (found := _target(patch)) is not None]
-
-    def attributes(self) -> dict[tuple[int, str], Any]:
-        """What is at each target now; nothing for an attribute that is inherited."""
-        return {
-            (id(owner), name): cast("dict[str, Any]", vars(owner)).get(name, _MISSING) for owner, name in self.targets()
-        }
-
-    # The contract
 
     def test_is_active_and_the_version_is_known(self) -> None:
         """With its framework imported, the adapter is active, and every patch has its target."""
-        for module in self.adapter.modules:
-            importlib.import_module(module)
+        self.imported()
         aios_adapters.enable(strict=True)
         status = aios_adapters.status()[self.name]
         assert status.state == "active", status.reason
@@ -86,16 +44,18 @@ class AdapterContract:
         assert not self.adapter.untested(status.version)
         assert self.targets()
 
+    @pytest.mark.shows(LEASE)
     def test_the_same_result_and_the_same_requests(self, endpoint: Endpoint) -> None:
         """A leased call gives what it gave before, through the identical HTTP requests."""
         before = self.call(endpoint)
-        requests = _requests(endpoint)
+        requests = requests_of(endpoint)
         endpoint.reset()
         aios_adapters.enable()
         assert self.call(endpoint) == before
-        assert _requests(endpoint) == requests
+        assert requests_of(endpoint) == requests
         assert not any(queue["running"] for queue in aios_adapters.status().kernel.resources)
 
+    @pytest.mark.shows(ONCE)
     def test_one_syscall_per_call(self, endpoint: Endpoint) -> None:
         """Each logical call is one syscall, however many wrappers it goes through."""
         aios_adapters.enable()
@@ -103,6 +63,7 @@ class AdapterContract:
             self.call(endpoint)
             assert aios_adapters.status().syscalls.get("llm") == number
 
+    @pytest.mark.shows(ONCE)
     def test_enabled_twice_and_from_threads_it_is_still_one(self, endpoint: Endpoint) -> None:
         """enable() may be called at any time, from anywhere."""
         aios_adapters.enable()
@@ -114,6 +75,7 @@ class AdapterContract:
         self.call(endpoint)
         assert aios_adapters.status().syscalls.get("llm") == 1
 
+    @pytest.mark.shows(RESTORE)
     def test_paused_and_disabled_are_native(self, endpoint: Endpoint) -> None:
         """Inside paused(), and after disable(), calls make no syscalls."""
         before = self.call(endpoint)
@@ -124,6 +86,7 @@ class AdapterContract:
         aios_adapters.disable()
         assert self.call(endpoint) == before
 
+    @pytest.mark.shows(SERVE, ONCE)
     def test_a_core_answers_without_the_network(self, endpoint: Endpoint) -> None:
         """With a core of the kernel's own, the endpoint hears nothing and the result has the native type."""
         before = self.call(endpoint)
@@ -134,6 +97,7 @@ class AdapterContract:
         assert type(served) is type(before)
         assert aios_adapters.status().syscalls.get("llm") == 1
 
+    @pytest.mark.shows(IDENTITY)
     def test_identity_reaches_the_kernel(self, endpoint: Endpoint) -> None:
         """A call inside agent() is that agent's, with its group and priority, down to the framework's own threads."""
         aios_adapters.enable()
@@ -142,25 +106,19 @@ class AdapterContract:
         callers = [row for row in aios_adapters.status().kernel.agents if row["syscalls"].get("llm")]
         assert [row["group"] for row in callers] == ["g"]
 
+    @pytest.mark.shows(RESTORE)
     def test_disable_restores_every_attribute_by_identity(self) -> None:
         """A thousand rounds later, every owner has the very objects it began with."""
-        for module in self.adapter.modules:
-            importlib.import_module(module)
+        self.imported()
         before = self.attributes()
         meta_path = list(sys.meta_path)
         for _ in range(ROUNDS):
             aios_adapters.enable(only=self.name)
             aios_adapters.disable()
-        after = self.attributes()
-        assert all(after[key] is value for key, value in before.items())
+        assert differing(before) == []
         assert sys.meta_path == meta_path
 
-    def test_signatures_kinds_and_pickles_stay(self) -> None:
-        """What inspect and pickle say of a patched function is what they said before."""
-        seen = [_seen(owner, name) for owner, name in self.targets()]
-        aios_adapters.enable(only=self.name)
-        assert [_seen(owner, name) for owner, name in self.targets()] == seen
-
+    @pytest.mark.shows(RESTORE)
     def test_nothing_is_left_behind(self, endpoint: Endpoint) -> None:
         """Calls of a session that is over keep neither its kernel nor its threads alive."""
         self.call(endpoint)
@@ -173,17 +131,48 @@ class AdapterContract:
         assert threading.active_count() <= threads + 2
         assert in_force() is None
 
-    def test_the_framework_is_not_imported_by_us(self) -> None:
-        """enable() waits for the framework instead of importing it, and is there when it comes."""
-        script = (
-            "import sys, json, aios_adapters; aios_adapters.enable(); "
-            f"early = {self.adapter.module!r} in sys.modules; state = aios_adapters.status()[{self.name!r}].state; "
-            f"[__import__(name) for name in {self.adapter.modules!r}]; "
-            f"print(json.dumps([early, state, aios_adapters.status()[{self.name!r}].state]))"
-        )
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    @pytest.mark.shows(ONCE)
+    def test_references_captured_early_are_gated(self, endpoint: Endpoint) -> None:
+        """Methods, functions and clients that a program got hold of before enable() go through the gate."""
+        use = self.captured(endpoint)
+        before = use()
+        aios_adapters.enable()
+        assert use() == before
+        assert aios_adapters.status().syscalls.get("llm") == 1
+        aios_adapters.disable()
+        assert use() == before
+
+    @pytest.mark.shows(ONCE)
+    def test_a_model_class_defined_late_is_gated(self, endpoint: Endpoint) -> None:
+        """A user's own model class makes one syscall per call, though it did not exist when we came."""
+        aios_adapters.enable()
+        self.late(endpoint)
+        assert aios_adapters.status().syscalls.get("llm") == 1
+
+    @pytest.mark.shows(ONCE)
+    def test_a_framework_imported_after_enable(self, endpoint: Endpoint) -> None:
+        """enable() waits for the framework instead of importing it; a program that imports it then is gated."""
+        script = f"""
+            import importlib, json, os, sys
+            import aios_adapters
+            from aios_evals.endpoint import Endpoint
+            state = lambda: aios_adapters.status()[{self.name!r}].state
+            aios_adapters.enable()
+            told = [{self.adapter.module!r} in sys.modules, state()]
+            contract = getattr(importlib.import_module({type(self).__module__!r}), {type(self).__qualname__!r})()
+            contract.imported()
+            told.append(state())
+            with Endpoint(reply_tokens=6) as endpoint:
+                contract.call(endpoint)
+            told.append(aios_adapters.status().syscalls.get("llm"))
+            aios_adapters.disable()
+            print(json.dumps(told), flush=True)
+            os._exit(0)  # some frameworks leave threads behind that never end
+        """
+        command = [sys.executable, "-c", textwrap.dedent(script)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout.splitlines()[-1]) == [False, "waiting", "active"]
+        assert json.loads(done.stdout.splitlines()[-1]) == [False, "waiting", "active", 1]
 
     def test_a_moved_target_leaves_no_half_adapter(self, monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> None:
         """If one target is gone, none is patched, the reason is shown and the program works."""
@@ -198,23 +187,8 @@ class AdapterContract:
         aios_adapters.enable()
         status = aios_adapters.status()[self.name]
         assert (status.state, "that_moved does not exist" in status.reason) == ("failed", True)
-        assert all(value is before[key] for key, value in self.attributes().items())
+        assert differing(before) == []
         self.call(endpoint)
-
-
-def _target(patch: Patch) -> tuple[Any, str] | None:
-    """Owner and name of a patch's target; None where an optional one is missing."""
-    *path, name = patch.path.split(".")
-    owner: Any = importlib.import_module(patch.module)
-    try:
-        for step in path:
-            owner = getattr(owner, step)
-        getattr(owner, name)
-    except AttributeError:
-        if patch.optional:
-            return None
-        raise Moved(f"{patch} does not exist") from None
-    return owner, name
 
 
 def _with_patches(adapter: Adapter, patches: list[Patch]) -> Adapter:
@@ -227,30 +201,3 @@ def _with_patches(adapter: Adapter, patches: list[Patch]) -> Adapter:
         resolve=adapter.resolve,
         patches=patches,
     )
-
-
-def _seen(owner: Any, name: str) -> tuple[Any, ...]:
-    function = getattr(owner, name)
-    tests = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-    kinds = tuple(test(function) for test in tests)
-    return (inspect.signature(function), function.__qualname__, function.__doc__, kinds, _pickles(function))
-
-
-def _pickles(function: Any) -> bool:
-    try:
-        return pickle.loads(pickle.dumps(function)) == function
-    except (pickle.PicklingError, AttributeError):
-        return False
-
-
-def _requests(endpoint: Endpoint) -> list[tuple[Any, ...]]:
-    """What the endpoint was sent. Ids that a program makes anew for each request are no part of it."""
-    return [
-        (
-            record.method,
-            record.path,
-            {key: value for key, value in record.headers.items() if key != "host"},
-            record.body,
-        )
-        for record in endpoint.requests
-    ]
