@@ -30,7 +30,8 @@ def enable(
     only: str | Sequence[str] = _NOT_GIVEN,
     exclude: str | Sequence[str] = _NOT_GIVEN,
     strict: bool = _NOT_GIVEN,
-    kernel: Gate | None = None,
+    kernel: Gate | str | None = None,
+    on_kernel_loss: str = _NOT_GIVEN,
     policy: Any = _NOT_GIVEN,
     policies: Mapping[str, Any] = _NOT_GIVEN,
     limits: Mapping[str, Mapping[str, float]] = _NOT_GIVEN,
@@ -45,7 +46,10 @@ def enable(
         only: adapters to enable, all by default.
         exclude: adapters to leave out.
         strict: raise `AdapterError` where an adapter cannot be put in place, instead of leaving it out.
-        kernel: a kernel to use instead of a new one in this process; `disable()` leaves it running.
+        kernel: a kernel to use instead of a new one in this process: an object, which `disable()` leaves running, or
+            where another process serves one: "unix:PATH", "tcp:HOST:PORT", or "auto" (the user's own, started if need
+            be).
+        on_kernel_loss: what calls do while that kernel cannot be reached: "raise" `KernelLost`, or "run" without one.
         policy: scheduling policy of every resource, a name or an object.
         policies: policies by resource pattern, such as {"llm:*": "priority", "tool:search": "fifo"}.
         limits: {"in_flight", "rpm", "tpm"} by resource pattern.
@@ -54,7 +58,8 @@ def enable(
 
     What is left out comes from the environment (`AIOS_*`), then from `[tool.aios-adapters]` of pyproject.toml or from
     aios.toml, in the working directory or above. With the session in force, only what is given here changes.
-    Raises `UnknownName` and `ConfigError` for settings that do not exist.
+    Raises `UnknownName` and `ConfigError` for settings that do not exist, `KernelLost` and `KernelRefused` where the
+    kernel of another process cannot be used.
     """
     from aios_adapters import _status, session
 
@@ -68,7 +73,10 @@ def enable(
         "limits": limits,
         "trace": trace,
         "record_content": record_content,
+        "on_kernel_loss": on_kernel_loss,
     }
+    if isinstance(kernel, str):
+        asked["kernel"], kernel = kernel, None
     session.enable({key: value for key, value in asked.items() if value is not _NOT_GIVEN}, kernel)
     return _status.read()
 

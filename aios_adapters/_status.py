@@ -9,6 +9,7 @@ from typing import Any
 from aios_adapters import session
 from aios_adapters.adapter import Adapter
 from aios_adapters.session import Entry, State
+from aios_kernel.errors import SyscallError
 
 __all__ = ["AdapterStatus", "Status", "read"]
 
@@ -39,13 +40,15 @@ class AdapterStatus:
 class Status:
     """What is in force at one moment.
 
-    `syscalls` counts the granted syscalls by kind; `kernel` is the kernel's own status, None when not enabled.
+    `syscalls` counts the granted syscalls by kind; `kernel` is the kernel's own status, None when not enabled, or when
+    it cannot be asked, which `problem` then tells.
     """
 
     enabled: bool = False
     adapters: tuple[AdapterStatus, ...] = ()
     syscalls: dict[str, int] = field(default_factory=dict[str, int])
     kernel: Any = None
+    problem: str = ""
 
     def __getitem__(self, name: str) -> AdapterStatus:
         """The status of one adapter."""
@@ -58,7 +61,8 @@ class Status:
         if not self.enabled:
             return "aios-adapters: not enabled"
         counts = ", ".join(f"{kind} {count}" for kind, count in sorted(self.syscalls.items()))
-        return f"aios-adapters: enabled; syscalls: {counts or 'none yet'}"
+        told = self.problem or f"syscalls: {counts or 'none yet'}"
+        return f"aios-adapters: enabled; {told}"
 
     def __repr__(self) -> str:
         rows = [COLUMNS, *(adapter.row for adapter in self.adapters)]
@@ -80,8 +84,11 @@ def read() -> Status:
     now = session.in_force()
     if now is None:
         return Status()
-    kernel = now.kernel.status()
     adapters = tuple(_adapter(entry) for entry in now.entries.values())
+    try:
+        kernel = now.kernel.status()
+    except SyscallError as error:  # a kernel in another process, which cannot be asked
+        return Status(True, adapters, {}, None, str(error))
     return Status(True, adapters, dict(getattr(kernel, "syscalls", {})), kernel)
 
 

@@ -16,6 +16,7 @@ __all__ = ["DISABLE", "ENVIRONMENT", "SECTION", "Settings", "disabled", "gather"
 
 SECTION = "aios-adapters"  # [tool.aios-adapters] of pyproject.toml; the whole of aios.toml
 DISABLE = "AIOS_DISABLE"  # 1: enable() does nothing
+ON_LOSS = ("raise", "run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,8 @@ class Settings:
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     trace: str | None = None
     record_content: bool = False
+    kernel: str | None = None
+    on_kernel_loss: str = "raise"
 
 
 def _flag(text: str) -> bool:
@@ -46,6 +49,18 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _limits(text: str) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for part in filter(None, (one.strip() for one in text.split(";"))):
+        # A model's name may hold colons and equals signs, a limit's may not.
+        pattern, _, values = part.rpartition("=")
+        pairs = [value.partition(":") for value in values.split(",")]
+        if not pattern or not all(key.strip() and number.strip() for key, _, number in pairs):
+            raise ValueError(f"{part!r} is not of the form PATTERN=KEY:NUMBER,KEY:NUMBER")
+        found[pattern.strip()] = {key.strip(): float(number) for key, _, number in pairs}
+    return found
+
+
 #: Environment variable -> setting, how its text is read, what it means.
 ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "AIOS_LLM": ("llm", str, "serve LLM calls from this core instead of the program's own endpoint"),
@@ -53,14 +68,18 @@ ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "AIOS_EXCLUDE": ("exclude", _names, "adapters to leave out, separated by commas"),
     "AIOS_STRICT": ("strict", _flag, "1: raise where an adapter would be skipped"),
     "AIOS_POLICY": ("policy", str, "scheduling policy of every resource"),
+    "AIOS_LIMITS": ("limits", _limits, "limits by resource pattern, as in llm:*=in_flight:4,rpm:60;tool:search=in_flight:1"),
+    "AIOS_KERNEL": ("kernel", str, "use the kernel of another process: unix:PATH, tcp:HOST:PORT or auto"),
+    "AIOS_ON_KERNEL_LOSS": ("on_kernel_loss", str, "run: make calls without a kernel while that one cannot be reached"),
     "AIOS_TRACE": ("trace", str, "file for a Chrome trace of every syscall"),
     "AIOS_RECORD_CONTENT": ("record_content", _flag, "1: events carry prompts and arguments"),
 }
 
 
-def gather(given: Mapping[str, Any]) -> Settings:
-    """Put the settings together; raises `UnknownName` for a key that does not exist, `ConfigError` for a bad value."""
-    values = {**_from_file(Path.cwd()), **_from_environment(), **given}
+def gather(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+    """Put the settings together, by this process's environment or another's; raises `UnknownName` for a key that does not exist, `ConfigError` for a bad value."""
+    environ = os.environ if environ is None else environ
+    values = {**_from_file(Path.cwd()), **_from_environment(environ), **given}
     return Settings(**{key: _shaped(key, value) for key, value in values.items()})
 
 
@@ -75,6 +94,8 @@ def _shaped(key: str, value: Any) -> Any:
         return _names(value) if isinstance(value, str) else tuple(cast("Sequence[str]", value or ()))
     if key in {"policies", "limits"}:
         return dict(cast("Mapping[str, Any]", value or {}))
+    if key == "on_kernel_loss" and value not in ON_LOSS:
+        raise UnknownName("on_kernel_loss", value, ON_LOSS)
     if key == "policy" and value is None:
         return "fifo"
     if key == "trace" and value is not None:
@@ -82,8 +103,8 @@ def _shaped(key: str, value: Any) -> Any:
     return value
 
 
-def _from_environment() -> dict[str, Any]:
-    found = ((name, os.environ.get(name)) for name in ENVIRONMENT)
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found = ((name, environ.get(name)) for name in ENVIRONMENT)
     return {ENVIRONMENT[name][0]: _read(name, ENVIRONMENT[name][1], text) for name, text in found if text}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import sys
 import threading
@@ -13,20 +12,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from aios_adapters import _carried, config
+from aios_adapters._kernels import make_kernel, start_trace
+from aios_adapters._log import log, warn_once
 from aios_adapters.adapter import Adapter, AdapterError, Broken, load_all
 from aios_adapters.patching import ImportHooks, Moved, Patcher
-from aios_kernel.errors import ConfigError, UnknownName
+from aios_kernel.errors import ConfigError, KernelClosed, KernelLost, SyscallError, UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aios_adapters.config import Settings
     from aios_adapters.identity import Resolver
     from aios_kernel.gate import Gate
 
 __all__ = ["Entry", "Session", "State", "current", "disable", "enable"]
 
-log = logging.getLogger("aios_adapters")
 State = Literal["active", "waiting", "skipped", "failed"]
 
 
@@ -57,8 +55,8 @@ class Session:
         self.entries = {entry.name: entry for entry in _chosen(settings)}
         modules = [name for entry in self.entries.values() if entry.adapter for name in entry.adapter.modules]
         self._hooks = ImportHooks(modules, self._arrived)
-        self.kernel: Gate = _make_kernel(settings) if kernel is None else kernel
-        self._end_trace = _start_trace(settings.trace, self.kernel)
+        self.kernel: Gate = make_kernel(settings) if kernel is None else kernel
+        self._end_trace = start_trace(settings.trace, self.kernel)
         self.resolvers: tuple[Resolver, ...] = ()
 
     def start(self) -> None:
@@ -96,6 +94,15 @@ class Session:
         with self._count_lock:
             if name in self.entries:
                 self.entries[name].fallbacks += 1
+
+    def goes_on(self, error: SyscallError) -> bool:
+        """Whether a call that was granted nothing is to be made natively: the session ended, or its kernel is lost."""
+        if self.ended:
+            return isinstance(error, (KernelClosed, KernelLost))
+        if not isinstance(error, KernelLost) or self.settings.on_kernel_loss != "run":
+            return False
+        warn_once(f"calls are made without a kernel: {error}")
+        return True
 
     def renew_locks(self) -> None:
         """Forget, in a forked child, what threads of the parent hold."""
@@ -139,7 +146,7 @@ class Session:
             self._out(entry, "skipped", f"{what} is older than {adapter.minimum}, the oldest this adapter supports")
             return False
         if adapter.untested(entry.version):
-            _warn_once(
+            warn_once(
                 f"{_named(adapter, entry.version)} is newer than {adapter.tested[1]}, the newest version that adapter "
                 f"{adapter.name!r} was tested with; it is enabled all the same"
             )
@@ -149,7 +156,7 @@ class Session:
         entry.state, entry.reason = state, reason
         if self.settings.strict:
             raise AdapterError(f"adapter {entry.name!r}: {reason}") from error
-        _warn_once(f"adapter {entry.name!r} is off: {reason}")
+        warn_once(f"adapter {entry.name!r} is off: {reason}")
 
 
 def _chosen(settings: Settings) -> list[Entry]:
@@ -186,44 +193,6 @@ def _named(adapter: Adapter, version: str | None) -> str:
     return f"{name or adapter.module} {version}" if version else name or adapter.module
 
 
-_warned: set[str] = set()
-
-
-def _warn_once(message: str) -> None:
-    """Log, not warn: a program that turns warnings into errors must not fail because we are here."""
-    if message not in _warned:
-        _warned.add(message)
-        log.warning("%s", message)
-
-
-def _make_kernel(settings: Settings) -> Gate:
-    from aios_kernel.kernel import Kernel
-
-    return Kernel(
-        policy=settings.policy,
-        policies=settings.policies,
-        llm=settings.llm,
-        limits=settings.limits,
-        record_content=settings.record_content,
-    )
-
-
-def _start_trace(path: str | None, kernel: Any) -> Callable[[], None]:
-    """Subscribe a trace file to the kernel's events; what is returned ends it."""
-    if path is None:
-        return lambda: None
-    from aios_kernel.trace import ChromeTrace  # pyright: ignore[reportMissingImports]
-
-    trace: Any = ChromeTrace(path)
-    unsubscribe = kernel.bus.subscribe(trace)
-
-    def end() -> None:
-        unsubscribe()
-        getattr(trace, "close", lambda: None)()
-
-    return end
-
-
 # One session per process -------------------------------------------------------------------------------------------
 
 _lock = threading.RLock()
@@ -253,7 +222,7 @@ def enable(given: Mapping[str, Any], kernel: Gate | None) -> None:
                 old.start()
                 return
             wanted = replace(old.settings, **{key: getattr(wanted, key) for key in given})
-            kernel = kernel if kernel is not None or old.owned else old.kernel
+            kernel = kernel if kernel is not None or old.owned or "kernel" in given else old.kernel
             _check_cores(old, given)
             disable()
         new = Session(wanted, kernel)

@@ -1,11 +1,11 @@
-"""One way into the kernel that stays open when `disable()` closes the kernel under a waiting call."""
+"""One way into the kernel that stays open when the kernel is closed, or lost, under a waiting call."""
 
 from __future__ import annotations
 
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from aios_kernel.errors import CoreError, KernelClosed
+from aios_kernel.errors import CoreError, KernelClosed, KernelLost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -18,7 +18,9 @@ __all__ = ["Entry"]
 
 
 class Entry:
-    """Enter a syscall; where the session ended before the grant, nothing was dispatched and the call goes on natively."""
+    """Enter a syscall; where the session or its kernel ended before the grant, nothing was dispatched: the call may go
+    on natively.
+    """
 
     __slots__ = ("_session", "_syscall")
 
@@ -28,16 +30,16 @@ class Entry:
     def __enter__(self) -> Grant:
         try:
             return self._syscall.__enter__()
-        except KernelClosed:
-            if not self._session.ended:
+        except (KernelClosed, KernelLost) as error:
+            if not self._session.goes_on(error):
                 raise
             return NativeGrant()
 
     async def __aenter__(self) -> Grant:
         try:
             return await self._syscall.__aenter__()
-        except KernelClosed:
-            if not self._session.ended:
+        except (KernelClosed, KernelLost) as error:
+            if not self._session.goes_on(error):
                 raise
             return NativeGrant()
 

@@ -26,12 +26,12 @@ __all__ = ["RemoteGrant", "RemoteSyscall"]
 class RemoteGrant:
     """A grant of a kernel in another process; see `aios_kernel.gate.Grant` for who owns it."""
 
-    __slots__ = ("__weakref__", "_finalizer", "_ticket", "_usage", "kept", "lease", "pid", "sid")
+    __slots__ = ("__weakref__", "_finalizer", "_runs_on", "_ticket", "_usage", "kept", "lease", "pid", "sid")
 
-    def __init__(self, ticket: Ticket, granted: dict[str, Any]) -> None:
+    def __init__(self, ticket: Ticket, granted: dict[str, Any], *, runs_on: bool = False) -> None:
         self.sid, self.pid, self.lease = int(granted["sid"]), int(granted["pid"]), bool(granted["lease"])
         self.kept = False
-        self._ticket = ticket
+        self._ticket, self._runs_on = ticket, runs_on
         self._usage: Usage | None = None
         self._finalizer: weakref.finalize[..., Any] | None = None
 
@@ -48,6 +48,10 @@ class RemoteGrant:
         self._say("push_back", status=status, retry_after=retry_after, anyway=anyway)
         try:
             return self._ticket.turn()["op"] == "granted"
+        except KernelLost:
+            if self._runs_on:
+                return False
+            raise
         except BaseException:
             _cancel(self._ticket)
             raise
@@ -57,6 +61,10 @@ class RemoteGrant:
         self._say("push_back", status=status, retry_after=retry_after, anyway=anyway)
         try:
             return (await self._ticket.aturn())["op"] == "granted"
+        except KernelLost:
+            if self._runs_on:
+                return False
+            raise
         except BaseException:
             _cancel(self._ticket)
             raise
@@ -210,7 +218,7 @@ class RemoteSyscall:
         return ticket
 
     def _entered(self, ticket: Ticket, granted: dict[str, Any]) -> RemoteGrant:
-        self._grant = RemoteGrant(ticket, granted)
+        self._grant = RemoteGrant(ticket, granted, runs_on=self._kernel.runs_on)
         open_tasks.set((*_open(), ticket))
         return self._grant
 

@@ -27,12 +27,14 @@ class RemoteKernel:
 
     `where` is "unix:PATH", "tcp:HOST:PORT", or "auto": the user's own server, started where none answers. There is one
     connection, made at the first call and made anew at the next call after it broke. A forked child has its own.
+    With `on_loss` "run", a refused attempt whose kernel died is answered as without a kernel, instead of raising.
     Raises `ConfigError` for what is no address; calls raise `KernelLost` and `KernelRefused`. Thread-safe.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, on_loss: str = "raise") -> None:
         self.address = addresses.parse(where)
         self.closed = False
+        self.runs_on = on_loss == "run"
         self._auto = where == "auto"
         self._connection: Connection | None = None
         self._lock = threading.RLock()

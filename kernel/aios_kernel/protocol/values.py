@@ -84,10 +84,10 @@ def encode_call(call: Call) -> dict[str, Any]:
 
 def decode_call(data: Any) -> Call:
     """A call; raises `ProtocolError`."""
-    given = cast("Mapping[str, Any]", data if isinstance(data, Mapping) else {})
+    given: Mapping[str, Any] = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
     kind = _CALLS.get(str(given.get("type")))
     if kind is None:
-        raise ProtocolError(f"this is no call: {str(data)[:80]}")
+        raise ProtocolError(f"this is no call: {str(given)[:80]}")
     values = _known(kind, given)
     if values.get("agent") is not None:
         values["agent"] = _made(Agent, _known(Agent, values["agent"]))

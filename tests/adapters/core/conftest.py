@@ -85,11 +85,11 @@ def fakelib(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def clean(monkeypatch, tmp_path):
     """No session, no configuration from outside."""
-    from aios_adapters import config, session
+    from aios_adapters import _log, config
 
     for name in (*config.ENVIRONMENT, config.DISABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(session, "_warned", set())
+    monkeypatch.setattr(_log, "_warned", set())
     yield
     aios_adapters.disable()

@@ -1,0 +1,71 @@
+"""The kernel of a session: one in this process by its settings, or one elsewhere by its address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aios_adapters import config
+from aios_adapters._log import warn_once
+from aios_kernel.errors import KernelLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aios_adapters.config import Settings
+    from aios_kernel.gate import Gate
+
+__all__ = ["make_kernel", "start_trace"]
+
+
+def make_kernel(settings: Settings) -> Gate:
+    if settings.kernel is not None:
+        return _remote_kernel(settings, settings.kernel)
+    from aios_kernel.kernel import Kernel
+
+    return Kernel(
+        policy=settings.policy,
+        policies=settings.policies,
+        llm=settings.llm,
+        limits=settings.limits,
+        record_content=settings.record_content,
+    )
+
+
+#: Settings of a kernel, which one in another process has of its own.
+KERNELS_OWN = ("llm", "policy", "policies", "limits", "trace", "record_content")
+
+
+def _remote_kernel(settings: Settings, where: str) -> Gate:
+    from aios_adapters.remote import RemoteKernel
+
+    ignored = [key for key in KERNELS_OWN if getattr(settings, key) != getattr(config.Settings(), key)]
+    if ignored:
+        warn_once(f"{', '.join(ignored)} have no effect here: the kernel at {where} has settings of its own")
+    kernel = RemoteKernel(where, on_loss=settings.on_kernel_loss)
+    try:
+        kernel.status()
+    except KernelLost as error:
+        if settings.on_kernel_loss != "run":
+            kernel.close()
+            raise
+        warn_once(str(error))
+    except BaseException:
+        kernel.close()
+        raise
+    return kernel
+
+
+def start_trace(path: str | None, kernel: Any) -> Callable[[], None]:
+    """Subscribe a trace file to the kernel's events; what is returned ends it."""
+    if path is None or not hasattr(kernel, "bus"):
+        return lambda: None
+    from aios_kernel.trace import ChromeTrace  # pyright: ignore[reportMissingImports]
+
+    trace: Any = ChromeTrace(path)
+    unsubscribe = kernel.bus.subscribe(trace)
+
+    def end() -> None:
+        unsubscribe()
+        getattr(trace, "close", lambda: None)()
+
+    return end
