@@ -52,11 +52,10 @@ def _names(text: str) -> tuple[str, ...]:
 def _limits(text: str) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for part in filter(None, (one.strip() for one in text.split(";"))):
-        # A model's name may hold colons and equals signs, a limit's may not.
-        pattern, _, values = part.rpartition("=")
-        pairs = [value.partition(":") for value in values.split(",")]
+        pattern, _, values = part.rpartition(":")  # the pattern may hold colons
+        pairs = [value.partition("=") for value in values.split(",")]
         if not pattern or not all(key.strip() and number.strip() for key, _, number in pairs):
-            raise ValueError(f"{part!r} is not of the form PATTERN=KEY:NUMBER,KEY:NUMBER")
+            raise ValueError(f"{part!r} is not of the form RESOURCE:KEY=N,KEY=N")
         found[pattern.strip()] = {key.strip(): float(number) for key, _, number in pairs}
     return found
 
@@ -68,7 +67,11 @@ ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "AIOS_EXCLUDE": ("exclude", _names, "adapters to leave out, separated by commas"),
     "AIOS_STRICT": ("strict", _flag, "1: raise where an adapter would be skipped"),
     "AIOS_POLICY": ("policy", str, "scheduling policy of every resource"),
-    "AIOS_LIMITS": ("limits", _limits, "limits by resource pattern, as in llm:*=in_flight:4,rpm:60;tool:search=in_flight:1"),
+    "AIOS_LIMITS": (
+        "limits",
+        _limits,
+        "limits by resource pattern, as in llm:*:in_flight=4,rpm=60;tool:search:in_flight=1",
+    ),
     "AIOS_KERNEL": ("kernel", str, "use the kernel of another process: unix:PATH, tcp:HOST:PORT or auto"),
     "AIOS_ON_KERNEL_LOSS": ("on_kernel_loss", str, "run: make calls without a kernel while that one cannot be reached"),
     "AIOS_TRACE": ("trace", str, "file for a Chrome trace of every syscall"),

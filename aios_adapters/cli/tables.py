@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Any, TextIO
 
-__all__ = ["rich_console", "show_table"]
+__all__ = ["plain_table", "rich_console", "show_table"]
 
 
 def rich_console(file: TextIO | None = None) -> Any:
@@ -27,12 +27,15 @@ def show_table(
     """Print a table on stdout; `right` names the columns of numbers, `total` sets the last row apart."""
     console = rich_console()
     if console is None:
-        print(_plain(columns, rows, right, total=total))
+        print(plain_table(columns, rows, right=right, total=total))
     else:
         console.print(_rich(columns, rows, right, total=total))
 
 
-def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str], *, total: bool) -> str:
+def plain_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = (), total: bool = False
+) -> str:
+    """Write a table as aligned text."""
     widths = [max(len(row[number]) for row in [columns, *rows]) for number in range(len(columns))]
 
     def line(cells: Sequence[str]) -> str:
