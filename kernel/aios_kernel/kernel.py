@@ -198,7 +198,8 @@ class Kernel:
             self._policy = policy
             self._policies.clear()
         else:
-            self._policies[resource] = policy
+            # The first pattern that fits counts: the latest word goes before those said earlier.
+            self._policies = {resource: policy, **{key: v for key, v in self._policies.items() if key != resource}}
         for name, queue in list(self._queues.items()):
             if resource is None or fnmatch.fnmatchcase(name, resource):
                 queue.use(make_policy(policy))
@@ -229,6 +230,11 @@ class Kernel:
             about = {"framework": process.agent.framework, "group": process.group}
             self._emit_event("spawn", process=process, details=about)
         return process
+
+    def policy_names(self) -> dict[str, str]:
+        """The policies asked for, by resource pattern, the first that fits counting; "*" is the default."""
+        specs = {**self._policies, "*": self._policy}
+        return {key: spec if isinstance(spec, str) else spec.name or repr(spec) for key, spec in specs.items()}
 
     # For the grants ------------------------------------------------------------------------------------------------
 
