@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BUILT_IN", "ENTRY_POINTS", "Adapter", "AdapterError", "Broken", "load_all"]
 
 #: The adapters that come with the package: modules with `ADAPTER` or `ADAPTERS`.
-BUILT_IN = ("context", "openai", "langchain", "autogen")
+BUILT_IN = ("context", "openai", "langchain", "autogen", "autogen_classic", "ag2", "llama_index", "litellm", "metagpt")
 #: Other distributions register theirs in this entry point group: each entry names an Adapter or a sequence of them.
 ENTRY_POINTS = "aios.adapters"
 
@@ -34,7 +34,8 @@ class Adapter:
     """One framework: what is patched in it, and in which versions that was tested.
 
     `module` is the import that brings the framework in. `distribution` is what pip calls it (the first one installed
-    counts; empty for the standard library). `tested` are the oldest and the newest version the tests run with; below
+    counts; empty for the standard library), with a specifier ("ag2<1") where other versions are another framework.
+    `tested` are the oldest and the newest version the tests run with; below
     `minimum` the adapter is skipped. `resolve` reads the current agent from the framework's own context.
     """
 
@@ -54,9 +55,10 @@ class Adapter:
     def version(self) -> str | None:
         """The installed version; None when no distribution of that name is installed, "" when there is none to ask."""
         names = (self.distribution,) if isinstance(self.distribution, str) else self.distribution
-        for name in names:
+        for row in names:
+            name, specifier = _split(row)
             version = _version(name, _installed())
-            if version is not None:
+            if version is not None and _fits(version, specifier):
                 return version
         return None if names else ""
 
@@ -124,6 +126,12 @@ def _declared(name: str, load: Callable[[], Any]) -> Iterator[Adapter | Broken]:
             yield Broken(name, error)
     except Exception as error:  # noqa: BLE001 - a third party's adapter must not keep the others from working
         yield Broken(name, error)
+
+
+def _split(row: str) -> tuple[str, str]:
+    """A distribution's name and the specifier behind it, if there is one."""
+    start = next((index for index, character in enumerate(row) if character in "<>=!~"), len(row))
+    return row[:start].strip(), row[start:]
 
 
 def _fits(version: str | None, specifier: str) -> bool:

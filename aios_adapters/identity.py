@@ -22,8 +22,10 @@ Resolver = Callable[[], "Agent | None"]
 class AgentScope:
     """Make an agent the current one inside `with`; also a decorator of functions and coroutine functions."""
 
-    def __init__(self, name: str, settings: dict[str, Any], *, framework: str = "", instance: str = "") -> None:
-        self._name, self._framework, self._instance = name, framework, instance
+    def __init__(
+        self, name: str, settings: dict[str, Any], *, framework: str = "", instance: str = "", unique: bool = False
+    ) -> None:
+        self._name, self._framework, self._instance, self._unique = name, framework, instance, unique
         self._settings = {key: value for key, value in settings.items() if value is not None}
         self._tokens: list[Token[Agent | None]] = []
         self._agent()  # a wrong priority fails here, not at the first call
@@ -62,7 +64,9 @@ class AgentScope:
 
     def _again(self) -> AgentScope:
         """A scope for one call: calls overlap, and each has a token of its own."""
-        return AgentScope(self._name, self._settings, framework=self._framework, instance=self._instance)
+        return AgentScope(
+            self._name, self._settings, framework=self._framework, instance=self._instance, unique=self._unique
+        )
 
     def _agent(self) -> Agent:
         """The agent; what is not said comes from the agent around it."""
@@ -77,6 +81,8 @@ class AgentScope:
         same = around.framework == self._framework and around.name == self._name
         if same and around.instance.endswith(self._instance):
             return around.instance
+        if self._unique and around.framework == self._framework:
+            return "/".join(part for part in (around.instance.rpartition("/")[0], self._instance) if part)
         outer = (around.instance,) if around.framework else (around.instance, around.name)
         return "/".join(part for part in (*outer, self._instance) if part)
 
@@ -99,9 +105,13 @@ def agent(
     return AgentScope(name, settings, instance=instance)
 
 
-def framework_agent(name: str, *, framework: str, instance: str = "") -> AgentScope:
-    """Give the calls inside `with` to an agent that a framework names; it inherits what is around it."""
-    return AgentScope(name, {}, framework=framework, instance=instance)
+def framework_agent(name: str, *, framework: str, instance: str = "", unique: bool = False) -> AgentScope:
+    """Give the calls inside `with` to an agent that a framework names; it inherits what is around it.
+
+    A `unique` instance, without a slash, is the agent's own wherever it runs: an agent of the same framework around it
+    does not make it another one.
+    """
+    return AgentScope(name, {}, framework=framework, instance=instance, unique=unique)
 
 
 def current(resolvers: tuple[Resolver, ...] = ()) -> Agent | None:

@@ -1,0 +1,50 @@
+"""Fixtures of the tests of AutoGen 0.2 and AG2 0.x: a scripted endpoint, an empty directory, the kernel for one test."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+import aios_adapters
+from aios_evals.endpoint import Endpoint
+
+with warnings.catch_warnings():  # of optional packages that are not there, while AutoGen is imported
+    warnings.simplefilter("ignore")
+    import autogen.oai.client
+
+from tests.adapters.autogen_classic.programs import script
+
+
+def pytest_collection_modifyitems(items):
+    """AutoGen has no way to close its clients; pytest tells of their sockets when they are collected."""
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+        item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch, tmp_path):
+    """AutoGen 0.2 counts a stream's tokens with tables that tiktoken downloads; caches and code go to the directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOGEN_USE_DOCKER", "0")
+    if hasattr(autogen.oai.client, "count_token"):
+        monkeypatch.setattr(autogen.oai.client, "count_token", lambda *_, **__: 7)
+
+
+@pytest.fixture
+def endpoint():
+    with Endpoint(reply=script, reply_tokens=4) as running:
+        yield running
+
+
+@pytest.fixture
+def enabled():
+    """Enable for the rest of one test: `enabled(llm=core)`; returns the kernel."""
+
+    def enable(**settings):
+        aios_adapters.enable(strict=True, **settings)
+        return aios_adapters.kernel()
+
+    yield enable
+    aios_adapters.disable()
