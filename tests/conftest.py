@@ -4,9 +4,15 @@ import signal
 
 import pytest
 
-from tests.support.frameworks import pytest_collect_directory, pytest_terminal_summary
+from tests.support.frameworks import pytest_addoption, pytest_collect_directory, pytest_terminal_summary
 
-__all__ = ["pytest_collect_directory", "pytest_collection_modifyitems", "pytest_configure", "pytest_terminal_summary"]
+__all__ = [
+    "pytest_addoption",
+    "pytest_collect_directory",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_terminal_summary",
+]
 
 
 def pytest_configure() -> None:

@@ -13,11 +13,24 @@ CONFTEST = """
 import sys
 from pathlib import Path
 from tests import envs
-from tests.support.frameworks import pytest_collect_directory, pytest_terminal_summary
+from tests.support.frameworks import pytest_addoption, pytest_collect_directory, pytest_terminal_summary
 
 envs.ROOT = Path(__file__).parent
-envs.environments = lambda: {"fake": envs.Environment("fake", envs.ROOT / "fw", ())}
+envs.environments = lambda: {
+    "fake": envs.Environment("fake", envs.ROOT / "fw", ()),
+    "middle": envs.Environment("middle", envs.ROOT / "fw", (), ci=False),
+}
 envs.build = lambda environment: Path(sys.executable)
+"""
+BROKEN = """
+good = envs.build
+
+def build(environment):
+    if environment.name == "middle":
+        raise envs.EnvironmentFailed("there is no network")
+    return good(environment)
+
+envs.build = build
 """
 
 
@@ -90,6 +103,23 @@ def test_the_outer_process_imports_no_inner_file(fake: pytest.Pytester) -> None:
     result = fake.runpytest_subprocess("--collect-only", "-q", "fw/test_x.py")
     result.stdout.fnmatch_lines(["fw/test_x.py::fake"])
     assert result.ret == 0
+
+
+def test_versions_in_between_run_only_when_asked_for(fake: pytest.Pytester) -> None:
+    """By default the oldest and the newest run; with --all-versions every environment does."""
+    (fake.path / "fw" / "test_x.py").write_text("def test_x(): pass")
+    fake.runpytest_subprocess().assert_outcomes(passed=1)
+    fake.runpytest_subprocess("--all-versions").assert_outcomes(passed=2)
+
+
+def test_an_environment_that_cannot_be_built_fails_its_own_tests(fake: pytest.Pytester) -> None:
+    """The reason is told, without this plugin's traceback."""
+    fake.makeconftest(CONFTEST + BROKEN)
+    (fake.path / "fw" / "test_x.py").write_text("def test_x(): pass")
+    result = fake.runpytest_subprocess("--all-versions")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["there is no network"])
+    result.stdout.no_fnmatch_line("*Traceback*")
 
 
 def test_this_environment_has_no_inner_marker() -> None:

@@ -1,42 +1,23 @@
 """pytest plugin: runs tests/adapters/FRAMEWORK inside that framework's environments instead of in this one.
 
-One test here is one file there in one environment: `tests/adapters/openai/test_x.py::openai-2`. Each environment runs all
-the files asked of it in one process; its failures, counts and lack of tests are reported here.
+One test here is one file there in one environment: `tests/adapters/openai/test_x.py::openai-3`. Each environment runs all
+the files asked of it in one process, two environments at once (AIOS_TEST_JOBS), before the first of these tests ends; their
+failures, counts and lack of tests are reported here. The versions between the oldest and the newest want --all-versions.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
-import time
 import xml.etree.ElementTree as ET
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import envs
-
-TIMEOUT = 900.0  # seconds one environment may take
-
-
-@dataclass
-class InnerRun:
-    """What one environment's pytest said: its output and, by file, its cases."""
-
-    output: str
-    seconds: float
-    cases: dict[str, list[ET.Element]] = field(default_factory=dict[str, "list[ET.Element]"])
-
-    def counts(self, file: str | None = None) -> Counter[str]:
-        """Count outcomes, of one file or all."""
-        files = [file] if file else list(self.cases)
-        return Counter(_outcome(case) for name in files for case in self.cases.get(name, []))
-
+from tests.support.inner import InnerRun, run_all
 
 RUNS = pytest.StashKey[dict[str, InnerRun]]()
 
@@ -57,8 +38,9 @@ class FrameworkFile(pytest.File):
     """A file whose tests run elsewhere, once in each of its environments. It is not imported here."""
 
     def collect(self) -> Iterator[pytest.Item]:
+        everything = self.config.getoption("--all-versions", default=False)
         for environment in envs.environments().values():
-            if self.path.is_relative_to(environment.tests):
+            if self.path.is_relative_to(environment.tests) and (environment.ci or everything):
                 yield FrameworkItem.from_parent(self, name=environment.name, environment=environment)
 
 
@@ -72,10 +54,11 @@ class FrameworkItem(pytest.Item):
 
     def runtest(self) -> None:
         """Report this file's part of the environment's run, which the first file asking starts."""
-        runs = self.config.stash.setdefault(RUNS, {})
-        if self.environment.name not in runs:
-            runs[self.environment.name] = self._run_environment()
-        run = runs[self.environment.name]
+        if RUNS not in self.config.stash:
+            self.config.stash[RUNS] = _run_environments(self.session)
+        run = self.config.stash[RUNS][self.environment.name]
+        if run.trouble is not None:
+            raise run.trouble
         counts = run.counts(self.file)
         if not counts:
             raise InnerFailure(f"no tests ran in {self.environment.name}:\n{run.output}")
@@ -92,26 +75,21 @@ class FrameworkItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, None, f"{self.file}[{self.environment.name}]"
 
-    def _run_environment(self) -> InnerRun:
-        """Run every file that this session wants from the environment."""
-        items = [item for item in self.session.items if isinstance(item, FrameworkItem)]
-        files = [item.file for item in items if item.environment == self.environment]
-        marks = ["-m", self.config.option.markexpr] if self.config.option.markexpr else []
-        start = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            report = Path(folder) / "report.xml"
-            options = [
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                "--continue-on-collection-errors",
-                f"--junit-xml={report}",
-                "-o",
-                "junit_family=xunit1",
-            ]
-            done = envs.run(self.environment, [*options, *marks, *files], TIMEOUT)
-            cases = _read(report)
-        return InnerRun(done.stdout, time.monotonic() - start, cases)
+
+def _run_environments(session: pytest.Session) -> dict[str, InnerRun]:
+    """Run every environment with the files that this session wants from it, several environments at once."""
+    config = session.config
+    marks = ["-m", config.option.markexpr] if config.option.markexpr else []
+    wanted: dict[str, list[str]] = {}
+    for item in session.items:
+        if isinstance(item, FrameworkItem):
+            wanted.setdefault(item.environment.name, list(marks)).append(item.file)
+    return run_all(wanted, lambda name, run: None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the choice between the versions that CI runs and all of them."""
+    parser.addoption("--all-versions", action="store_true", help="also the versions between the oldest and the newest")
 
 
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -129,30 +107,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for name, run in runs.items():
         counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(run.counts().items())) or "nothing ran"
         terminalreporter.write_line(f"{name}: {counts} in {run.seconds:.1f}s")
-
-
-def _read(report: Path) -> dict[str, list[ET.Element]]:
-    """Read the cases of a report by file. A file that cannot be imported has a case without one, named after it."""
-    cases: dict[str, list[ET.Element]] = {}
-    if report.exists():
-        for case in ET.parse(report).iter("testcase"):
-            cases.setdefault(_file_of(case), []).append(case)
-    return cases
-
-
-def _file_of(case: ET.Element) -> str:
-    """The file that a case was collected from; its attribute `file` would be that of an inherited test's base class."""
-    parts = case.get("classname", "").split(".")
-    for end in range(len(parts), 0, -1):
-        file = "/".join(parts[:end]) + ".py"
-        if (envs.ROOT / file).is_file():
-            return file
-    return case.get("file") or case.get("name", "").replace(".", "/") + ".py"
-
-
-def _outcome(case: ET.Element) -> str:
-    kinds = {child.tag for child in case}
-    return "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
 
 
 def _report(case: ET.Element) -> str:
