@@ -101,7 +101,9 @@ class KernelRefused(SyscallError):
 
 
 class CoreError(SyscallError):
-    """The core could not serve the call."""
+    """The core could not serve the call; `taken` False: it refused the call when it looked at it, before the queue."""
+
+    taken: bool = True
 
 
 class ModelLoadError(CoreError):

@@ -233,7 +233,8 @@ class Kernel:
 
     def policy_names(self) -> dict[str, str]:
         """The policies asked for, by resource pattern, the first that fits counting; "*" is the default."""
-        specs = {**self._policies, "*": self._policy}
+        specs = {**self._policies}
+        specs.setdefault("*", self._policy)
         return {key: spec if isinstance(spec, str) else spec.name or repr(spec) for key, spec in specs.items()}
 
     # For the grants ------------------------------------------------------------------------------------------------
@@ -403,6 +404,9 @@ def _prepared(core: Core | None, call: Call) -> tuple[float, Any]:
         return call.estimate, None
     try:
         return core.estimate(call), core.prepare(call)
+    except CoreError as error:
+        error.taken = False
+        raise
     except SyscallError:
         raise
     except Exception as error:

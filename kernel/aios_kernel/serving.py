@@ -224,7 +224,9 @@ def _delta(item: Delta | BaseException) -> Delta:
     """The item itself if it is a piece of the reply; an error is raised here, in the caller."""
     if isinstance(item, Delta):
         return item
-    raise item if isinstance(item, Exception) else CoreError(f"the core ended the call: {item!r}") from item
+    if isinstance(item, Exception):
+        raise item  # with the cause that it came with
+    raise CoreError(f"the core ended the call: {item!r}") from item
 
 
 def _last_delta(reply: Reply) -> Delta:

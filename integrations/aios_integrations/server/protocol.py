@@ -28,19 +28,20 @@ class ServerProtocol(HttpToolsProtocol):
     """Refuse other users on a Unix socket, requests without an end to their head, and peers that are gone."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Begin a connection, or end one of another user."""
+        """Begin a connection, and look who is at its other end."""
         super().connection_made(transport)
         self._head_bytes = 0
         self._head_ended = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._peer: dict[str, Any] = {}
+        self._stranger: Problem | None = None
         sock: Any = transport.get_extra_info("socket")
         if sock.family == socket.AF_UNIX:
             uid, pid = peer_of(sock)
             self._peer = {"uid": uid, "pid": pid}
             if uid not in {os.geteuid(), 0}:
                 message = f"this socket belongs to user {os.geteuid()}, and you are user {uid}"
-                self._refuse(Problem(403, message, "permission_error", "wrong_user"))
+                self._stranger = Problem(403, message, "permission_error", "wrong_user")
         else:
             self._peer = {"host": self.client[0] if self.client else ""}
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -48,6 +49,9 @@ class ServerProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take in a piece, unless the request's head has grown too long."""
         if self.transport.is_closing():
+            return
+        if self._stranger is not None:  # answered when it asks: before, it might never read the answer
+            self._refuse(self._stranger)
             return
         if self._head_timer is None and not self._head_ended:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_late)

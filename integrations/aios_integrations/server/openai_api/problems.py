@@ -6,18 +6,16 @@ import http.client
 from dataclasses import replace
 
 from aios_kernel.errors import (
-    AccessDenied,
     ContextTooLong,
     CoreError,
     DeadlineExceeded,
     KernelClosed,
     ModelLoadError,
-    QueueFull,
     SyscallError,
 )
 from aios_kernel.wire import Problem, problem_of
 
-__all__ = ["Refused", "bad", "broken_off", "headers_of", "problem_at_entry", "problem_in_service"]
+__all__ = ["Refused", "bad", "broken_off", "headers_of", "problem_in"]
 
 RETRY_AFTER = {429: "1", 503: "5"}
 
@@ -35,23 +33,20 @@ def bad(message: str, param: str | None = None, code: str | None = None, status:
     return Refused(Problem(status, message, "invalid_request_error", code, param))
 
 
-def problem_at_entry(error: SyscallError) -> Problem:
-    """Say why a call was not granted; what the core could not make sense of is the request's fault."""
-    if type(error) is CoreError and error.__cause__ is None:
-        return Problem(400, str(error), "invalid_request_error", "invalid_call")
-    return problem_in_service(error)
-
-
-def problem_in_service(error: SyscallError) -> Problem:
-    """Say what a granted call ended with; a status that the core's own server gave is passed on."""
-    if isinstance(error, (AccessDenied, QueueFull, ContextTooLong)):
-        return problem_of(error)
+def problem_in(error: SyscallError) -> Problem:
+    """Say what a call ended with; a status that the core's own server gave is passed on."""
     if isinstance(error, DeadlineExceeded):
         return Problem(408, str(error), "timeout", "deadline_exceeded")
     if isinstance(error, KernelClosed):
         return Problem(503, str(error), "server_error", "kernel_closed")
-    if isinstance(error, ModelLoadError) or not isinstance(error, CoreError):
+    if not isinstance(error, CoreError) or isinstance(error, (ModelLoadError, ContextTooLong)):
         return problem_of(error)
+    return _of_core(error)
+
+
+def _of_core(error: CoreError) -> Problem:
+    if not error.taken:  # the core could make nothing of it: that is the request's fault
+        return Problem(400, str(error), "invalid_request_error", "invalid_call")
     status = getattr(error, "status", None)
     if isinstance(status, int) and 400 <= status <= 599:
         kind = "invalid_request_error" if status < 500 else "server_error"
@@ -67,4 +62,7 @@ def headers_of(problem: Problem) -> dict[str, str]:
 
 def broken_off(error: BaseException) -> bool:
     """Whether the core's own server broke the connection off: then so does this one, since clients know what that is."""
-    return isinstance(error.__cause__, (ConnectionError, http.client.HTTPException))
+    cause = error.__cause__
+    if isinstance(cause, ConnectionRefusedError):  # nobody is there: that is worth saying
+        return False
+    return isinstance(cause, (ConnectionError, EOFError, http.client.HTTPException))

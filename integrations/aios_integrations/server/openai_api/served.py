@@ -15,8 +15,7 @@ from aios_integrations.server.openai_api.problems import (
     Refused,
     broken_off,
     headers_of,
-    problem_at_entry,
-    problem_in_service,
+    problem_in,
 )
 from aios_integrations.server.protocol import ABORT
 from aios_kernel import wire
@@ -93,16 +92,14 @@ class Served:
         return _Request(scope, send, replace(call, agent=agent, timeout=timeout), body)
 
     async def _answer(self, request: _Request) -> None:
-        granted = False
         try:
             async with self._kernel.syscall(request.call) as grant:
-                granted = True
                 await (self._stream if request.call.stream else self._whole)(request, grant)
         except SyscallError as error:
-            await self._fail(request, error, granted=granted)
+            await self._fail(request, error)
 
-    async def _fail(self, request: _Request, error: SyscallError, *, granted: bool) -> None:
-        problem = problem_in_service(error) if granted else problem_at_entry(error)
+    async def _fail(self, request: _Request, error: SyscallError) -> None:
+        problem = problem_in(error)
         if broken_off(error):
             request.abort()
         elif request.started:
