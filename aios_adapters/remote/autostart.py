@@ -25,6 +25,9 @@ WITHIN = 60.0  # seconds that a server may take until it answers
 LOOK_EVERY = 0.05
 
 
+_servers: list[subprocess.Popen[bytes]] = []  # kept, since to drop one that runs is to be warned of it
+
+
 def started(address: Address) -> None:
     """Return once a server answers; raises `KernelLost` with what it said where it does not come up."""
     if answers(address):
@@ -69,9 +72,11 @@ def _spawn(address: Address, log: IO[bytes]) -> subprocess.Popen[bytes]:
     environment = {key: value for key, value in os.environ.items() if key not in {"AIOS_KERNEL", "AIOS_DISABLE"}}
     # The server must find the packages that this program found, installed or not.
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd="/", start_new_session=True
     )
+    _servers.append(process)
+    return process
 
 
 def _tail(file: Path, begin: int) -> str:

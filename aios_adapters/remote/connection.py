@@ -49,6 +49,7 @@ class Connection:
     def __init__(self, address: Address, prepare: Callable[[], object]) -> None:
         self.error: SyscallError | None = None  # set once nothing will come any more
         self.welcomed = False
+        self.retiring = False  # the kernel is being shut down: what it granted goes on, but it grants no more
         self._address, self._prepare = address, prepare
         self._tickets: dict[int, Ticket] = {}
         self._numbers = itertools.count(1)
@@ -80,6 +81,13 @@ class Connection:
     def end(self, ticket: Ticket) -> bool:
         """Take the call out; False where that has been done."""
         return self._tickets.pop(ticket.number, None) is not None
+
+    def judged(self, error: BaseException) -> BaseException:
+        """The error of a call as this process is to see it: there, a kernel is lost that is closed elsewhere."""
+        if not isinstance(error, KernelClosed):
+            return error
+        self.retiring = True
+        return lost(self._address, f"is being shut down ({error})")
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Have a message sent."""
@@ -175,28 +183,30 @@ class Connection:
             self._pending = self._pending[sent:]
 
     def _received(self, data: bytes) -> None:
-        if not data:
-            raise ConnectionError("the connection was closed by the other side")
         body = self._answer.feed(data)
         if self._answer.status not in {0, 200}:
-            raise self._refusal(body)
+            self._refused(body, ended=self._answer.ended or not data)
+            return
+        if not data:
+            raise ConnectionError("the connection was closed by the other side")
         for message in self._lines.feed(body):
             self._handle(message)
         if self._answer.ended:
             raise ConnectionError("the connection was ended by the other side")
 
-    def _refusal(self, body: bytes) -> SyscallError:
-        """What an answer means that is no welcome."""
+    def _refused(self, body: bytes, *, ended: bool) -> None:
+        """Raise what an answer means that is no welcome, as soon as it can be told."""
         status = self._answer.status
         if status == 401:
             how = f"set AIOS_TOKEN, or make {self._address.token_file} readable"
-            return KernelRefused(f"the kernel at {self._address} wants another token: {how}")
+            raise KernelRefused(f"the kernel at {self._address} wants another token: {how}")
         with contextlib.suppress(ProtocolError):
             for message in self._lines.feed(body):
                 if message.get("op") == "closing":
                     error = decode_error(message.get("error"))
-                    return KernelRefused(f"the kernel at {self._address} refused this program: {error}")
-        return lost(self._address, f"answers {status} instead of a welcome, so it is something else")
+                    raise KernelRefused(f"the kernel at {self._address} refused this program: {error}")
+        if ended:
+            raise lost(self._address, f"answers {status} instead of a welcome, so it is something else")
 
     def _handle(self, message: dict[str, Any]) -> None:
         op = message.get("op")

@@ -36,7 +36,7 @@ class RemoteKernel:
         self.closed = False
         self.runs_on = on_loss == "run"
         self._auto = where == "auto"
-        self._connection: Connection | None = None
+        self._connections: list[Connection] = []  # the last one is in use; others end with what they granted
         self._lock = threading.RLock()
         _kernels.add(self)
 
@@ -56,15 +56,14 @@ class RemoteKernel:
     def close(self) -> None:
         """End the connection: wake every waiter with `KernelClosed`, give every grant back; idempotent."""
         self.closed = True
-        connection = self._connection
-        if connection is not None:
+        for connection in list(self._connections):
             connection.close()
 
     def renew(self) -> None:
         """Begin afresh in a forked child: the connection and what it granted are the parent's."""
         self._lock = threading.RLock()
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        connections, self._connections = self._connections, []
+        for connection in connections:
             connection.abandon()
 
     def connection(self) -> Connection:
@@ -73,17 +72,23 @@ class RemoteKernel:
             message = "the kernel is closed: call aios_adapters.enable() again"
             raise KernelClosed(message)
         with self._lock:
-            if self._connection is None or self._connection.error is not None:
-                self._connection = Connection(self.address, self._prepare)
-            return self._connection
+            if not self._connections or _of_no_use(self._connections[-1]):
+                alive = [one for one in self._connections if one.error is None]
+                self._connections = [*alive, Connection(self.address, self._prepare)]
+            return self._connections[-1]
 
     def ask_again(self, broken: Connection) -> bool:
         """Whether a call that was lost with its connection may be made on another; not after `close()`."""
-        return not self.closed and broken.error is not None
+        return not self.closed and _of_no_use(broken)
 
     def _prepare(self) -> None:
         if self._auto:
             started(self.address)
+
+
+def _of_no_use(connection: Connection) -> bool:
+    """Whether no call can be granted there any more."""
+    return connection.error is not None or connection.retiring
 
 
 _kernels: weakref.WeakSet[RemoteKernel] = weakref.WeakSet()
