@@ -69,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(seen, indent=2))
         return 0
+    console = _console()
     from aios_adapters.cli.screen import View, render
 
-    console = _console()
     console.print(render(seen, View(), size=(console.width, 10_000), title=str(kernel.address)))
     return 0
 
