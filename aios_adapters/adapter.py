@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["BUILT_IN", "ENTRY_POINTS", "Adapter", "AdapterError", "Broken", "load_all"]
 
 #: The adapters that come with the package: modules with `ADAPTER` or `ADAPTERS`.
-BUILT_IN = ("context", "openai", "langchain", "autogen", "autogen_classic", "ag2", "llama_index", "litellm", "metagpt")
+BUILT_IN = (
+    "context",
+    "openai",
+    "openai_legacy",
+    "langchain",
+    "autogen",
+    "autogen_classic",
+    "ag2",
+    "llama_index",
+    "litellm",
+    "metagpt",
+)
 #: Other distributions register theirs in this entry point group: each entry names an Adapter or a sequence of them.
 ENTRY_POINTS = "aios.adapters"
 
@@ -54,13 +65,21 @@ class Adapter:
 
     def version(self) -> str | None:
         """The installed version; None when no distribution of that name is installed, "" when there is none to ask."""
-        names = (self.distribution,) if isinstance(self.distribution, str) else self.distribution
-        for row in names:
+        found = self._found()
+        return found[1] if found else None if self.distribution else ""
+
+    def package(self) -> str:
+        """What pip calls the framework as it is installed; "" when it is not."""
+        found = self._found()
+        return found[0] if found else ""
+
+    def _found(self) -> tuple[str, str] | None:
+        for row in (self.distribution,) if isinstance(self.distribution, str) else self.distribution:
             name, specifier = _split(row)
-            version = _version(name, _installed())
+            version = _version(name, _installed()) if name else None
             if version is not None and _fits(version, specifier):
-                return version
-        return None if names else ""
+                return name, version
+        return None
 
     def patches_of(self, module: str, version: str | None) -> list[Patch]:
         """The patches of one module that apply to a version."""

@@ -189,8 +189,8 @@ def _check_modules(adapter: Adapter, version: str | None) -> None:
 
 
 def _named(adapter: Adapter, version: str | None) -> str:
-    name = adapter.distribution if isinstance(adapter.distribution, str) else adapter.module
-    return f"{name or adapter.module} {version}" if version else name or adapter.module
+    name = adapter.package() or adapter.module
+    return f"{name} {version}" if version else name
 
 
 # One session per process -------------------------------------------------------------------------------------------

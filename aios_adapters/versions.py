@@ -64,7 +64,7 @@ TABLE = (
     Framework(
         adapter="openai",
         title="openai SDK",
-        distributions=("openai",),
+        distributions=("openai>=1",),
         minimum="1.39",
         tests="openai",
         versions=(
@@ -73,6 +73,18 @@ TABLE = (
             Tested(name="openai-1", version="1.109", packages=("openai==1.109.*",), observers=_OBSERVERS, ci=False),
             Tested(name="openai-2", version="2.54", packages=("openai==2.54.*",), observers=_OBSERVERS, ci=False),
             Tested(name="openai-3", version="3.54", packages=("openai>=3.52,<4",), observers=(_OPENINFERENCE,)),
+        ),
+    ),
+    Framework(
+        adapter="openai_legacy",
+        title="openai SDK 0.x",
+        distributions=("openai<1",),
+        minimum="0.27",
+        tests="openai_legacy",
+        versions=(
+            # Embeddings travel packed, and want numpy to unpack them.
+            Tested(name="openai-0.27", version="0.27.4", packages=("openai==0.27.4", "numpy")),
+            Tested(name="openai-0.28", version="0.28.1", packages=("openai==0.28.1", "numpy")),
         ),
     ),
     Framework(
@@ -134,7 +146,7 @@ TABLE = (
         distributions=("ag2>=1",),
         minimum="1.2",
         tests="ag2",
-        versions=(Tested(name="ag2", version="1.2", packages=("ag2[openai]>=1.2,<1.3",)),),
+        versions=(Tested(name="ag2", version="1.2", packages=("ag2[openai,mcp]>=1.2,<1.3",)),),
     ),
     Framework(
         adapter="llama_index",
@@ -146,7 +158,7 @@ TABLE = (
             Tested(
                 name="llama-index-old",
                 version="0.14.0",
-                packages=("llama-index-core==0.14.0", "llama-index-llms-openai==0.5.6"),
+                packages=("llama-index-core==0.14.0", "llama-index-llms-openai==0.5.6", "pydantic<2.12"),
             ),
             Tested(
                 name="llama-index",

@@ -15,7 +15,7 @@ VERSIONS = framework("openai")
 
 ADAPTER = Adapter(
     name="openai",
-    module="openai",
+    module=_CLIENT,  # the 0.x versions do not have it: they are another adapter's
     distribution=VERSIONS.distributions,
     minimum=VERSIONS.minimum,
     tested=VERSIONS.tested,
