@@ -17,7 +17,7 @@ STATES = {"running": "green", "waiting": "yellow", "paused": "magenta", "killed"
 ORDERS = ("pid", "tokens", "waiting", "waited")
 KEYS = "↑↓ select   p pause/resume   + - priority   k kill   s sort   q quit"
 WIDE = 110  # columns from which on every number is shown
-AROUND = 9  # lines that are not agents: heads, rules, resources' own head, keys
+AROUND = 11  # lines that are not agents: heads, rules, resources' own head, keys
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ def render(frame: Mapping[str, Any], view: View, *, size: tuple[int, int], title
     last = Text(view.asks or view.says or more, style="bold yellow" if view.asks else "")
     wide = width >= WIDE
     tables = _resources(resources, wide=wide), _agents(shown, view, wide=wide)
-    return Group(_head(frame, agents, title), *tables, last, Text(KEYS, style="dim"))
+    return Group(_head(frame, agents, title), Text(), tables[0], Text(), tables[1], last, Text(KEYS, style="dim"))
 
 
 def _head(frame: Mapping[str, Any], agents: Sequence[Mapping[str, Any]], title: str) -> Text:

@@ -215,9 +215,9 @@ def test_top_s_keys_pause_re_rank_and_kill(kernel: Kernel):
         terminal.until(lambda: "select an agent first" in terminal.seen)
         assert not ann.paused
         terminal.type("\x1b[B")  # root
-        terminal.until(lambda: terminal.read())
+        terminal.until(terminal.read)
         terminal.type("\x1b[B")  # ann
-        terminal.until(lambda: terminal.read())
+        terminal.until(terminal.read)
         terminal.type("p")
         terminal.until(lambda: ann.paused and "ann (pid 2): paused" in terminal.seen)
         terminal.type("p")
@@ -229,7 +229,7 @@ def test_top_s_keys_pause_re_rank_and_kill(kernel: Kernel):
         terminal.type("k")
         terminal.until(lambda: "kill ann (pid 2)?" in terminal.seen)
         terminal.type("n")
-        terminal.until(lambda: terminal.read())
+        terminal.until(terminal.read)
         assert not ann.killed
         terminal.type("k")
         terminal.until(lambda: terminal.seen.count("kill ann (pid 2)?") >= 2)
