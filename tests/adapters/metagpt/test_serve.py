@@ -15,11 +15,11 @@ from metagpt.provider.ollama_api import OllamaLLM
 from metagpt.utils.cost_manager import CostManager
 from openai.types.chat import ChatCompletion
 
-from aios_kernel.abi import Reply, ToolRequest, Usage
+from aios_kernel.abi import ChatCall, Reply, ToolRequest, Usage
 from aios_kernel.cores.scripted import ScriptedCore
 from aios_kernel.errors import AccessDenied, ContextTooLong, CoreError, DeadlineExceeded, KernelClosed, QueueFull
 from aios_kernel.kernel import Kernel
-from tests.adapters.metagpt.programs import USER, model, role, team
+from tests.adapters.metagpt.programs import USER, Coder, context, model, role, team
 from tests.support.columns import DENIAL, ONCE, SERVE, STREAM
 
 pytestmark = pytest.mark.shows(SERVE)
@@ -195,3 +195,26 @@ async def test_refusals_without_the_sdk(enabled):
         enabled(kernel=kernel)
         with pytest.raises(PermissionError, match="no"):
             await other().aask("hi")
+
+
+@pytest.mark.shows(DENIAL)
+async def test_a_role_that_may_not_ask(endpoint, enabled):
+    """MetaGPT makes one plain exception of all that a role raises, and a team logs it and ends: the kernel still knows why."""
+    denied = []
+
+    def check(call, process):
+        if isinstance(call, ChatCall) and process.name == "Bob":
+            raise AccessDenied("Bob may not ask")
+
+    with closing(Kernel(checks=(check,))) as kernel:
+        enabled(kernel=kernel)
+        kernel.bus.subscribe(lambda event: denied.append((event.agent, event.kind)) if event.name == "deny" else None)
+        bob = Coder(name="Bob", context=context(endpoint.base_url))
+        with pytest.raises(Exception, match="Bob may not ask") as raised:
+            await bob.run("go")
+        assert type(raised.value) is Exception
+        assert "openai.PermissionDeniedError" in str(raised.value)
+        kept, _ = await team(endpoint.base_url)
+        assert kept["Carol"] == ["add two numbers", "```python\nresult = 6 * 7\n```"]
+        assert denied == [("Bob", "llm"), ("Bob", "llm")]
+        assert not any(queue["running"] for queue in kernel.status().resources)
