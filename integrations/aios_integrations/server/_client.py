@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aios_integrations.server._held import Held
-from aios_kernel.abi import Agent
+from aios_kernel.abi import Agent, LLMCall
 from aios_kernel.errors import CoreError, SyscallError
 from aios_kernel.identity import Caller
 from aios_kernel.protocol import (
@@ -113,13 +113,18 @@ class Client:
         loop = int(message.get("loop") or 0)
         caller = Caller(call.agent, inside, (self.number, loop) if loop else 0)
         blocks = bool(message.get("blocks")) and loop != 0
-        # A check or a core's preparation may take its time; a plain lease is a few look-ups.
-        if self.kernel.checks or self.kernel.router.routes:
+        if self._takes_time(call):
             task = self._loop.create_task(self._admit_elsewhere(held, call, caller, blocks))
             self._admitting.add(task)
             task.add_done_callback(self._admitting.discard)
         else:
             self._admit(held, call, caller, blocks)
+
+    def _takes_time(self, call: Call) -> bool:
+        """Whether a check or a core's preparation may hold up the loop; a lease is a few look-ups."""
+        if self.kernel.checks:
+            return True
+        return isinstance(call, LLMCall) and not self.kernel.router.core_for(call).lease
 
     def _named(self, call: Call) -> Call:
         """Agents of one name in two processes are two; a process's calls that name nobody are its own."""
