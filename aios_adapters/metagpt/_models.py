@@ -24,6 +24,8 @@ Function = Callable[..., Any]
 Json = dict[str, Any]
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed")
 _LEFT_OUT = frozenset({*_SAMPLING, "messages", "model", "timeout", "stop"})
+#: What some providers call the roles of a chat.
+_ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
 #: The grant of the leased call this context is inside of, until its first piece comes.
 _unbegun: ContextVar[list[Any] | None] = ContextVar("aios_metagpt_unbegun", default=None)
 
@@ -186,13 +188,16 @@ def _uses_the_sdk(llm: Any) -> bool:
     return openai is not None and isinstance(getattr(llm, "aclient", None), openai.AsyncOpenAI)
 
 
-def _message(message: Mapping[str, Any]) -> Json:
-    """A message in the shape of chat completions; Gemini has parts, and calls the assistant a model."""
+def _message(message: Any) -> Json:
+    """A message in the shape of chat completions; Spark's are objects, Gemini's have parts and call the assistant a model."""
+    if not hasattr(message, "get"):
+        return {"role": _ROLES.get(message.type, message.type), "content": message.content}
     parts: Any = message.get("parts")
     if parts is None:
         return dict(message)
-    role = "assistant" if message.get("role") == "model" else message.get("role")
-    return {"role": role, "content": parts if isinstance(parts, str) else "".join(str(part) for part in parts)}
+    role = str(message.get("role"))
+    content = parts if isinstance(parts, str) else "".join(str(part) for part in parts)
+    return {"role": _ROLES.get(role, role), "content": content}
 
 
 def _used(usage: Any) -> Usage | None:

@@ -6,12 +6,13 @@ import asyncio
 import json
 from contextlib import closing
 
+import anthropic
 import openai
 import pytest
 from metagpt.configs.llm_config import LLMConfig
 from metagpt.provider.base_llm import BaseLLM
 from metagpt.provider.human_provider import HumanProvider
-from metagpt.provider.ollama_api import OllamaLLM
+from metagpt.provider.llm_provider_registry import create_llm_instance
 from metagpt.utils.cost_manager import CostManager
 from openai.types.chat import ChatCompletion
 
@@ -122,13 +123,48 @@ async def test_other_providers_leased(enabled):
     assert kernel.status().agents[0]["output_tokens"] >= 6
 
 
-async def test_a_real_provider_without_the_sdk(enabled):
-    """Ollama's provider is served as text; a result of its own kind cannot be made for it, and says so."""
-    enabled(llm=ScriptedCore(answer))
-    llm = OllamaLLM(LLMConfig(api_type="ollama", base_url="http://127.0.0.1:9/api", model="llama"))
+PROVIDERS = ["anthropic", "gemini", "ollama", "zhipuai", "azure", "moonshot", "open_llm", "ark", "spark", "dashscope"]
+
+
+def provider(kind):
+    """A language model of MetaGPT's own for each kind of API, with an address where nobody listens."""
+    keys = {"access_key": "a", "secret_key": "s", "app_id": "i", "api_secret": "s", "api_version": "2024-02-01"}
+    base = "http://127.0.0.1:9/api"
+    return create_llm_instance(LLMConfig(api_type=kind, base_url=base, api_key="a.b", model="gpt-4o", **keys))
+
+
+@pytest.mark.shows(STREAM)
+@pytest.mark.parametrize("kind", PROVIDERS)
+async def test_real_providers(kind, enabled, shown):
+    """MetaGPT's own providers are served as text and as a stream, each in the messages that it makes."""
+    calls = []
+    kernel = enabled(llm=ScriptedCore(lambda call: calls.append(call) or answer(call)))
+    llm = provider(kind)
     assert await llm.aask("hi", stream=False) == "hello big world"
+    assert await llm.aask("hi", stream=True) == "hello big world"
+    assert shown == ["hello ", "big ", "world", "\n"]
+    assert [call.messages[-1] for call in calls] == [{"role": "user", "content": "hi"}] * 2
+    assert kernel.status().syscalls == {"llm": 2}
+
+
+async def test_results_of_a_providers_own(enabled):
+    """A result of a provider's own kind cannot be made for it, which the error says."""
+    enabled(llm=ScriptedCore(answer))
     with pytest.raises(CoreError, match="use acompletion_text"):
-        await llm.acompletion(USER)
+        await provider("ollama").acompletion(USER)
+
+
+@pytest.mark.shows(DENIAL)
+async def test_refusals_of_another_sdk(enabled):
+    """A model on anthropic's SDK raises that SDK's errors."""
+
+    class Refusing(ScriptedCore):
+        def prepare(self, call):
+            raise AccessDenied("no")
+
+    enabled(llm=Refusing([]))
+    with pytest.raises(anthropic.PermissionDeniedError, match="no"):
+        await provider("anthropic").aask("hi")
 
 
 async def test_a_human_is_no_model(enabled, monkeypatch):
