@@ -21,6 +21,7 @@ __all__ = [
     "capture",
     "carried",
     "claimed",
+    "kept_grants",
     "memory_stack",
     "paused",
     "tool_stack",
@@ -52,6 +53,9 @@ tool_stack: ContextVar[tuple[Any, ...]] = ContextVar("aios_tools", default=())
 
 #: Keys of the memory calls this context is inside of.
 memory_stack: ContextVar[tuple[Any, ...]] = ContextVar("aios_memory", default=())
+
+#: Where the grants go that streams keep, while somebody gives them back who leaves such streams early.
+kept_grants: ContextVar[list[Grant] | None] = ContextVar("aios_kept", default=None)
 
 CARRIED: tuple[ContextVar[Any], ...] = (current_agent, open_tasks, claimed, paused, tool_stack, memory_stack)
 DEFAULTS: Values = (None, (), None, False, (), ())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from aios_kernel.errors import AiosError
@@ -24,6 +25,7 @@ BUILT_IN = (
     "context",
     "openai",
     "openai_legacy",
+    "openai_shim",
     "langchain",
     "autogen",
     "autogen_classic",
@@ -47,7 +49,8 @@ class Adapter:
     `module` is the import that brings the framework in. `distribution` is what pip calls it (the first one installed
     counts; empty for the standard library), with a specifier ("ag2<1") where other versions are another framework.
     `tested` are the oldest and the newest version the tests run with; below
-    `minimum` the adapter is skipped. `resolve` reads the current agent from the framework's own context.
+    `minimum` the adapter is skipped. `resolve` reads the current agent from the framework's own context. With `opt_in`, the
+    adapter is out unless `enable()` is given that keyword. `adds` are modules that are put into the framework's package.
     """
 
     name: str
@@ -57,6 +60,8 @@ class Adapter:
     tested: tuple[str, str] = ("", "")
     minimum: str = ""
     resolve: Resolver | None = None
+    opt_in: str = ""
+    adds: Mapping[str, Callable[[], ModuleType]] = field(default_factory=dict[str, "Callable[[], ModuleType]"])
 
     @property
     def modules(self) -> tuple[str, ...]:

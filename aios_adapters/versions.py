@@ -57,8 +57,8 @@ class Framework:
 _OPENINFERENCE = "openinference-instrumentation-openai"
 _OBSERVERS = (_OPENINFERENCE, "opentelemetry-instrumentation-openai-v2==2.3b0", "wrapt<2")
 
-#: litellm uses these without requiring them: for tools, for repeated calls, for answers out of its cache.
-_LITELLM = ("mcp", "tenacity", "fastapi")
+#: litellm uses these without requiring them: for tools, and for repeated calls.
+_LITELLM = ("mcp", "tenacity")
 
 TABLE = (
     Framework(
@@ -197,9 +197,9 @@ TABLE = (
             Tested(name="litellm-1.83", version="1.83.0", packages=("litellm==1.83.0", "openai<3", *_LITELLM)),
             Tested(name="litellm", version="1.106", packages=("litellm>=1.106,<2", *_LITELLM)),
         ),
-        install="pip install litellm mcp tenacity fastapi",
-        remedy="litellm imports what it does not require: mcp for tools, tenacity for num_retries, fastapi for its cache; "
-        "1.82.7 and 1.82.8 are malicious",
+        install="pip install litellm mcp tenacity",
+        remedy="litellm imports what it does not require: mcp for tools, tenacity for num_retries, all of litellm[proxy] for "
+        "its cache in newer versions; 1.82.7 and 1.82.8 are malicious",
     ),
     Framework(
         adapter="open_interpreter",

@@ -5,7 +5,7 @@ makes the framework's own call, `served` turns the kernel's answer into the fram
 the call native; from the moment a syscall is dispatched, errors are raised.
 """
 
-from aios_adapters.calls._gate import claiming, enter, enter_llm, inside_llm, leased_grant, refusals, report
+from aios_adapters.calls._gate import claiming, enter, enter_llm, inside_llm, keep, leased_grant, refusals, report
 from aios_adapters.calls._llm import allm_call, allm_stream, llm_call, llm_stream
 from aios_adapters.calls._memory import Store, amemory_call, amemory_stream, memory_call, memory_stream
 from aios_adapters.calls._steps import astepped, closing, stepped
@@ -25,6 +25,7 @@ __all__ = [
     "enter",
     "enter_llm",
     "inside_llm",
+    "keep",
     "leased_grant",
     "llm_call",
     "llm_stream",

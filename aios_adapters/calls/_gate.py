@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aios_adapters import identity, session
-from aios_adapters._carried import Claim, assigned, claimed
+from aios_adapters._carried import Claim, assigned, claimed, kept_grants
 from aios_adapters.calls._entry import Entry
 from aios_kernel.errors import SyscallError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aios_kernel.abi import Call, LLMCall, Usage
     from aios_kernel.gate import Grant
 
-__all__ = ["ReadUsage", "Refused", "claiming", "enter", "enter_llm", "inside_llm", "leased_grant", "refusals", "report"]
+__all__ = ["ReadUsage", "Refused", "claiming", "enter", "enter_llm", "inside_llm", "keep", "leased_grant", "refusals", "report"]
 
 log = logging.getLogger("aios_adapters")
 Refused = Callable[[SyscallError], BaseException]
@@ -57,6 +57,14 @@ def leased_grant() -> Grant | None:
     """The grant of the LLM syscall this context is inside of."""
     claim = claimed.get()
     return claim.grant if claim is not None and claim.open else None
+
+
+def keep(grant: Grant) -> Grant:
+    """Keep a grant for a stream that outlives its call, and tell whoever leaves streams early in this context."""
+    kept, told = grant.keep(), kept_grants.get()
+    if told is not None:
+        told.append(kept)
+    return kept
 
 
 @contextlib.contextmanager

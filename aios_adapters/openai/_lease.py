@@ -82,7 +82,7 @@ def _handed_over(grant: Grant, result: Any, tap: Callable[[ModuleType], Callable
         calls.report(grant, lambda closed: usage_in(closed.content), response)
     else:
         library = sys.modules[type(response).__module__.partition(".")[0]]
-        response.stream = tap(library)(response.stream, grant.keep(), response.headers.get("content-encoding", ""))
+        response.stream = tap(library)(response.stream, calls.keep(grant), response.headers.get("content-encoding", ""))
     return result
 
 
