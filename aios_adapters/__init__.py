@@ -37,6 +37,7 @@ def enable(
     limits: Mapping[str, Mapping[str, float]] = _NOT_GIVEN,
     trace: str | os.PathLike[str] | None = _NOT_GIVEN,
     record_content: bool = _NOT_GIVEN,
+    openai_legacy: bool = _NOT_GIVEN,
 ) -> Status:
     """Put the kernel under every supported framework, imported already or later; idempotent and thread-safe.
 
@@ -55,6 +56,8 @@ def enable(
         limits: {"in_flight", "rpm", "tpm"} by resource pattern.
         trace: file for a Chrome trace of every syscall.
         record_content: whether events carry prompts and arguments.
+        openai_legacy: reinstate `openai.ChatCompletion.create` and the other calls of the openai SDK's 0.x on later
+            versions, until `disable()`.
 
     What is left out comes from the environment (`AIOS_*`), then from `[tool.aios-adapters]` of pyproject.toml or from
     aios.toml, in the working directory or above. With the session in force, only what is given here changes.
@@ -73,6 +76,7 @@ def enable(
         "limits": limits,
         "trace": trace,
         "record_content": record_content,
+        "openai_legacy": openai_legacy,
         "on_kernel_loss": on_kernel_loss,
     }
     if isinstance(kernel, str):

@@ -32,6 +32,7 @@ class Settings:
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     trace: str | None = None
     record_content: bool = False
+    openai_legacy: bool = False
     kernel: str | None = None
     on_kernel_loss: str = "raise"
 
@@ -76,6 +77,7 @@ ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "AIOS_ON_KERNEL_LOSS": ("on_kernel_loss", str, "run: make calls without a kernel while that one cannot be reached"),
     "AIOS_TRACE": ("trace", str, "file for a Chrome trace of every syscall"),
     "AIOS_RECORD_CONTENT": ("record_content", _flag, "1: events carry prompts and arguments"),
+    "AIOS_OPENAI_LEGACY": ("openai_legacy", _flag, "1: reinstate the calls of the openai SDK's 0.x on later versions"),
 }
 
 

@@ -15,7 +15,7 @@ from aios_adapters import _carried, config
 from aios_adapters._kernels import make_kernel, start_trace
 from aios_adapters._log import log, warn_once
 from aios_adapters.adapter import Adapter, AdapterError, Broken, load_all
-from aios_adapters.patching import ImportHooks, Moved, Patcher
+from aios_adapters.patching import AddedModules, ImportHooks, Moved, Patcher
 from aios_kernel.errors import ConfigError, KernelClosed, KernelLost, SyscallError, UnknownName
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Session:
         self.settings = settings
         self.owned = kernel is None
         self.ended = False
-        self.patcher = Patcher()
+        self.patcher, self.added = Patcher(), AddedModules()
         self._lock = threading.RLock()
         self._count_lock = threading.Lock()
         self.entries = {entry.name: entry for entry in _chosen(settings)}
@@ -76,6 +76,7 @@ class Session:
         self.ended = True
         self._hooks.uninstall()
         self.patcher.undo()
+        self.added.undo()
         if self.owned:
             self.kernel.close()
         self._end_trace()
@@ -127,6 +128,8 @@ class Session:
                 return
             self.patcher.apply(module, adapter.patches_of(module.__name__, entry.version), adapter.name)
             _check_modules(adapter, entry.version)
+            for name, make in adapter.adds.items():
+                self.added.add(name, make)
         except Exception as error:  # noqa: BLE001 - fail open: the framework works without us
             self.patcher.undo(adapter.name)
             reason = str(error) if isinstance(error, Moved) else repr(error)
@@ -173,6 +176,8 @@ def _entry(one: Adapter | Broken, settings: Settings) -> Entry:
         return Entry(one.name, None, "failed", f"it cannot be loaded: {one.error!r}")
     if one.name in settings.exclude or (settings.only and one.name not in settings.only):
         return Entry(one.name, None, "skipped", "not among what enable() was asked for")
+    if one.opt_in and not getattr(settings, one.opt_in):
+        return Entry(one.name, None, "skipped", f"off unless asked for: enable({one.opt_in}=True)")
     return Entry(one.name, one)
 
 
