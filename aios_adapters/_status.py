@@ -18,7 +18,7 @@ COLUMNS = ("adapter", "version", "tested", "state", "calls", "reason")
 
 @dataclass(frozen=True, slots=True)
 class AdapterStatus:
-    """One adapter at one moment."""
+    """One adapter at one moment; `remedy` says what to do where it is not active."""
 
     name: str
     version: str
@@ -27,6 +27,7 @@ class AdapterStatus:
     reason: str
     calls: int
     fallbacks: int
+    remedy: str = ""
 
     @property
     def row(self) -> tuple[str, ...]:
@@ -100,7 +101,19 @@ def _adapter(entry: Entry) -> AdapterStatus:
         reason = "not installed" if version is None else f"{adapter.module} is not imported yet"
     elif entry.state == "active" and adapter is not None:
         reason = _outstanding(entry, adapter)
-    return AdapterStatus(entry.name, version or "", _tested(adapter), entry.state, reason, entry.calls, entry.fallbacks)
+    numbers = entry.calls, entry.fallbacks
+    return AdapterStatus(
+        entry.name, version or "", _tested(adapter), entry.state, reason, *numbers, _remedy(entry, version)
+    )
+
+
+def _remedy(entry: Entry, version: str | None) -> str:
+    """How to install what is missing or left out; nothing where it is only not imported yet, or not wanted."""
+    if entry.adapter is None or entry.state == "active" or (entry.state == "waiting" and version is not None):
+        return ""
+    from aios_adapters._remedies import install
+
+    return install(entry.adapter)
 
 
 def _outstanding(entry: Entry, adapter: Adapter) -> str:

@@ -4,127 +4,45 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-from importlib import metadata
+from collections.abc import Mapping
 from typing import Any
 
+from aios_adapters.cli.checks import report
 from aios_adapters.cli.tables import show_table
 
 __all__ = ["add_parser", "report"]
 
-PACKAGES = ("aios-adapters", "torch", "transformers", "llguidance", "matplotlib", "rich")
-NEEDED_BY_MODEL = ("torch", "transformers", "accelerate", "gguf")
+ADVICE = {"problems", "hints"}
 
 
 def add_parser(subparsers: Any) -> None:
     """Add the two commands."""
     for name, text in (
         ("status", "show installed adapters, models, policies and settings"),
-        ("doctor", "the same, then name what is wrong and what to do; exit code 1 if anything is broken"),
+        ("doctor", "the same, then name what is wrong and what to do; exit code 1 if something asked for is broken"),
     ):
         parser = subparsers.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+        parser.add_argument(
+            "--kernel", metavar="ADDRESS", help="also ask for this shared kernel: unix:PATH or tcp:HOST:PORT"
+        )
         parser.set_defaults(run=run, command=name)
 
 
 def run(args: argparse.Namespace) -> int:
     """Look, and tell."""
-    found = report()
+    found = report(args.kernel) if args.kernel else report()
     advise = args.command == "doctor"
     if args.json:
-        print(
-            json.dumps(
-                found if advise else {k: v for k, v in found.items() if k not in {"problems", "hints"}}, indent=2
-            )
-        )
+        print(json.dumps({key: value for key, value in found.items() if advise or key not in ADVICE}, indent=2))
     else:
-        _show(found, advise=advise)
+        _show(found)
+    if advise and not args.json:
+        _advise(found)
     return 1 if advise and found["problems"] else 0
 
 
-def report() -> dict[str, Any]:
-    """What there is, as plain data; imports no framework and no torch."""
-    from aios_kernel.cores.registry import core_names
-    from aios_kernel.scheduling.registry import policy_names
-
-    adapters = _adapters()
-    models = _models()
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "adapters": adapters,
-        "models": models,
-        "policies": policy_names(),
-        "cores": core_names(),
-        "settings": {name: value for name, value in sorted(os.environ.items()) if name.startswith("AIOS_")},
-        "problems": _problems(adapters),
-        "hints": _hints(adapters, models),
-    }
-
-
-def _adapters() -> list[dict[str, str]]:
-    from aios_adapters.adapter import Broken, load_all
-
-    return [_broken(one) if isinstance(one, Broken) else _adapter(one) for one in load_all()]
-
-
-def _broken(one: Any) -> dict[str, str]:
-    return {"adapter": one.name, "version": "", "tested": "", "state": "failed", "reason": repr(one.error)}
-
-
-def _adapter(one: Any) -> dict[str, str]:
-    version = one.version()
-    state, reason = "ready", ""
-    if version is None:
-        state, reason = "not installed", ""
-    elif one.too_old(version):
-        state, reason = "too old", f"needs {one.minimum} or newer"
-    elif one.untested(version):
-        state, reason = "untested", f"newer than {one.tested[1]}; it is enabled all the same"
-    tested = "-".join(dict.fromkeys(part for part in one.tested if part))
-    return {"adapter": one.name, "version": version or "", "tested": tested, "state": state, "reason": reason}
-
-
-def _models() -> list[dict[str, Any]]:
-    from aios_kernel import models
-
-    return [
-        {"model": name, "present": models.installed(name), "about": models.CATALOG[name].about}
-        for name in models.CATALOG
-    ]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _problems(adapters: list[dict[str, str]]) -> list[str]:
-    """What keeps something from working that is meant to."""
-    bad = [row for row in adapters if row["state"] in {"failed", "too old"}]
-    return [f"adapter {row['adapter']} is off: {row['version']} {row['reason']}".replace("  ", " ") for row in bad]
-
-
-def _hints(adapters: list[dict[str, str]], models: list[dict[str, Any]]) -> list[str]:
-    """What could work too, and how."""
-    hints: list[str] = []
-    if any(_version(name) is None for name in NEEDED_BY_MODEL):
-        hints.append("the embedded model needs torch: pip install 'aios-adapters[torch]'")
-    hints += [
-        f"model {row['model']} is not here yet: aios models pull {row['model']}" for row in models if not row["present"]
-    ]
-    if not any(row["state"] in {"ready", "untested"} and row["version"] for row in adapters):
-        hints.append("no supported agent framework is installed: pip install 'aios-adapters[langchain,autogen]'")
-    if _version("matplotlib") is None:
-        hints.append("the timeline picture needs matplotlib: pip install matplotlib")
-    return hints
-
-
-def _show(found: dict[str, Any], *, advise: bool) -> None:
+def _show(found: Mapping[str, Any]) -> None:
     packages = ", ".join(f"{name} {version or '-'}" for name, version in found["packages"].items())
     print(f"Python {found['python']} on {found['platform']}\n{packages}\n")
     columns = ("adapter", "version", "tested", "state", "reason")
@@ -132,15 +50,25 @@ def _show(found: dict[str, Any], *, advise: bool) -> None:
     print()
     present = [[row["model"], "ready" if row["present"] else "not pulled", row["about"]] for row in found["models"]]
     show_table(("model", "state", "about"), present)
-    print(f"\npolicies: {', '.join(found['policies'])}\ncores:    {', '.join(found['cores'])}")
+    cores = ", ".join(f"{name} ({lacks})" if lacks else name for name, lacks in found["cores"].items())
+    print(f"\npolicies: {', '.join(found['policies'])}\ncores:    {cores}")
+    sandbox, daemon = found["sandbox"], found["daemon"]
+    works = f"bubblewrap at {sandbox['bubblewrap']}" if sandbox["works"] else f"none: bubblewrap, {sandbox['reason']}"
+    more = (
+        f", {daemon['version']}, process {daemon['pid']}, {daemon['agents']} agents"
+        if daemon["state"] == "running"
+        else ""
+    )
+    print(f"sandbox:  {works}\nkernel:   {daemon['address']} ({daemon['state']}{more})")
     for name, value in found["settings"].items():
         print(f"setting:  {name}={value}")
-    if advise:
-        _advise(found)
 
 
-def _advise(found: dict[str, Any]) -> None:
+def _advise(found: Mapping[str, Any]) -> None:
     print()
+    for row in found["adapters"]:
+        if row["remedy"]:
+            print(f"install: {row['adapter']}: {row['remedy']}")
     for line in found["problems"]:
         print(f"problem: {line}")
     for line in found["hints"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.responses import JSONResponse
@@ -53,7 +54,7 @@ class _Control:
     async def status(self, request: Request) -> Response:
         del request
         kernel = self._kernel
-        server = {"protocol": VERSION, "pid": os.getpid(), "now": kernel.clock.now()}
+        server = {"protocol": VERSION, "version": _version(), "pid": os.getpid(), "now": kernel.clock.now()}
         return JSONResponse({"server": server, "policies": kernel.policy_names(), **encode_status(kernel.status())})
 
     async def agents(self, request: Request) -> Response:
@@ -121,6 +122,13 @@ def _number(body: Mapping[str, Any], key: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ConfigError(f'{key} is {value!r}: use a whole number, as in {{"{key}": 1}}')
     return value
+
+
+def _version() -> str:
+    try:
+        return metadata.version("aios-adapters")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _refusal(error: ConfigError) -> Response:
