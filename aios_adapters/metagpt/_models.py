@@ -109,7 +109,7 @@ class _Exchange:
     def __init__(self, llm: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         given = {**dict(zip(("messages", "stream", "timeout"), args, strict=False)), **kwargs}
         self._llm, self._messages = llm, given.get("messages") or ()
-        self._stream = given.get("stream") is True
+        self._stream = bool(given.get("stream"))
         self._call = ChatCall()
 
     def build(self) -> ChatCall | None:
@@ -122,7 +122,7 @@ class _Exchange:
         sampling: Json = {key: options.get(key) for key in _SAMPLING}
         self._call = ChatCall(
             model=str(options.get("model") or type(llm).__name__),
-            endpoint=str(getattr(llm.config, "base_url", None) or ""),
+            endpoint=_endpoint(llm),
             stream=self._stream,
             sampling=Sampling(**sampling, stop=(stop,) if isinstance(stop, str) else tuple(stop)),
             messages=tuple(_message(message) for message in self._messages),
@@ -181,6 +181,12 @@ def _options(llm: Any, messages: Iterable[Any]) -> Json:
         "max_tokens": config.max_token,
         "temperature": config.temperature,
     }
+
+
+def _endpoint(llm: Any) -> str:
+    """Where the model is called, as the adapter of the openai SDK says it: calls of both kinds share the endpoint's limits."""
+    base = getattr(getattr(llm, "aclient", None), "base_url", None) or getattr(llm.config, "base_url", None)
+    return str(base or "").rstrip("/")
 
 
 def _uses_the_sdk(llm: Any) -> bool:

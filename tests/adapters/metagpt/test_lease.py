@@ -10,6 +10,7 @@ import pytest
 from aios_evals.endpoint import Endpoint
 from tests.adapters.metagpt.programs import PROGRAMS, USER, model, requests, seen, streamed
 from tests.support.columns import ASYNC, LEASE, ONCE, STREAM
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.shows(LEASE, ONCE, ASYNC)
 
@@ -41,6 +42,7 @@ async def test_a_stream_is_shown_as_it_was(endpoint, enabled, shown):
     assert shown == before
     assert [piece for piece in shown if piece.strip()] == ["hello", " big", " world", " hello"]
     assert shown[-1] == "\n"
+    assert [event.name for event in events].count("first_token") == 1
 
 
 async def test_what_a_call_used_reaches_the_kernel(endpoint, enabled):
@@ -102,3 +104,26 @@ async def test_no_call_is_lost_while_others_get_through(enabled):
         assert await lost() == (0, 8)
     assert kernel.status().syscalls == {"llm": 8}
     assert kernel.status().resources[0]["pushed_back"] > 0
+
+
+async def test_one_endpoint_has_one_queue(endpoint, enabled):
+    """What MetaGPT asks by itself and what it asks through the SDK wait in one queue, however the address is written."""
+    kernel = enabled()
+    llm = model(f"{endpoint.base_url}/")
+    await llm.aask("hello")
+    await llm.aask_code(USER)
+    assert kernel.status().syscalls == {"llm": 2}
+    (queue,) = kernel.status().resources
+    assert (queue["resource"], queue["granted"]) == (f"llm:{endpoint.base_url}:gpt-4o", 2)
+
+
+async def test_cancelled(enabled):
+    """A call that is cancelled, in the queue or under way, gives its place back."""
+    with Endpoint(latency=30, reply_tokens=4) as endpoint:
+        kernel = enabled(limits={"llm:*": {"in_flight": 1}})
+        calls = [asyncio.create_task(model(endpoint.base_url).acompletion_text(USER)) for _ in range(2)]
+        await asyncio.to_thread(wait_until, lambda: endpoint.requests)
+        for call in calls:
+            call.cancel()
+        assert all(isinstance(e, asyncio.CancelledError) for e in await asyncio.gather(*calls, return_exceptions=True))
+        assert not any(queue["running"] or queue["waiting"] for queue in kernel.status().resources)
