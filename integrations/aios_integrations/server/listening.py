@@ -70,7 +70,7 @@ class Place:
             private_folder(path.parent)
             self._take_lock(path.with_suffix(".pid"))
             _clear(path)
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock = sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             os.fchmod(sock.fileno(), 0o600)  # before anybody can connect
             sock.bind(str(path))
             path.chmod(0o600)
@@ -101,8 +101,8 @@ class Place:
     def _take_port(self) -> socket.socket:
         address = self.address
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        self.sock = sock = socket.socket(family, socket.SOCK_STREAM)  # closed by whoever calls this, if it fails
         try:
-            sock = socket.socket(family, socket.SOCK_STREAM)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((address.host, address.port))
         except OSError as error:

@@ -10,7 +10,7 @@ from aios_kernel.errors import CoreError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["TOOLS_PROMPT", "chosen_tools", "functions", "messages_for", "render"]
+__all__ = ["TOOLS_PROMPT", "begun", "chosen_tools", "functions", "messages_for", "render"]
 
 #: For a model whose template has no place for tools: said in the system message, in Hermes' words.
 TOOLS_PROMPT = """You can call functions. The functions, as JSON:
@@ -44,6 +44,18 @@ def chosen_tools(tools: list[dict[str, Any]], choice: Any) -> tuple[list[dict[st
     return chosen, True
 
 
+def begun(messages: Sequence[Mapping[str, Any]], extra: Mapping[str, Any]) -> str | None:
+    """Return the text of the last message where the reply is to continue it (as vLLM's parameter asks), else None."""
+    if not extra.get("continue_final_message"):
+        return None
+    last: Mapping[str, Any] = messages[-1] if messages else {}
+    if last.get("role") != "assistant" or last.get("tool_calls"):
+        raise CoreError(
+            "continue_final_message continues text: the last message must be the assistant's, with text only"
+        )
+    return _text(last.get("content"))
+
+
 def messages_for(messages: Sequence[Mapping[str, Any]], template: str) -> list[dict[str, Any]]:
     """Return messages as templates expect them: content as text, arguments as objects, roles the template knows."""
     if not messages:
@@ -58,7 +70,7 @@ def render(
     shaped = [{"type": "function", "function": tool} for tool in tools] or None
     try:
         text = tokenizer.apply_chat_template(
-            messages, tools=shaped, add_generation_prompt=True, tokenize=False, **options
+            messages, tools=shaped, tokenize=False, **{"add_generation_prompt": True, **options}
         )
     except Exception as error:
         raise CoreError(f"the model's chat template refuses these messages: {error}") from error

@@ -76,13 +76,21 @@ class Preparer:
             )
         shown = chat.functions(call.tools)
         callable_tools, required = chat.chosen_tools(shown, call.tool_choice)
-        messages = chat.messages_for(call.messages, self._template)
+        begun = chat.begun(call.messages, call.extra)
+        messages = chat.messages_for(call.messages if begun is None else call.messages[:-1], self._template)
         form = self.format
         if callable_tools and "tools" not in self._template:
             messages, form = chat.with_tools_prompt(messages, shown), FORMATS[-1]
-        options: Mapping[str, Any] = call.extra.get("chat_template_kwargs") or {}
+        options: dict[str, Any] = dict(call.extra.get("chat_template_kwargs") or {})
+        if begun is None and call.extra.get("add_generation_prompt") is False:
+            options.setdefault("add_generation_prompt", False)
         text = chat.render(self._tokenizer, messages, shown if callable_tools else [], options)
         constraint = self._constraint(call, form, callable_tools, required=required)
+        if begun:  # after the generation prompt, where it stood when the model wrote it
+            text += begun
+            if constraint is not None:
+                for token in self.encode(begun, special=False):
+                    constraint.accept(token)
         parser = ToolParser(form or FORMATS[-1]) if callable_tools else None
         return self._request(call, text, self.encode(text, special=False), constraint, parser)
 
