@@ -40,8 +40,7 @@ def attribute(native: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap `APIRemovedInV1Proxy.__getattr__`: what is reinstated is found, everything else still says it is gone."""
 
     def __getattr__(self: Any, attr: str) -> Any:  # noqa: N807
-        own: dict[str, str] = vars(self)
-        path = _PATHS.get(own.get("_symbol", ""))
+        path = _PATHS.get(self.__dict__.get("_symbol", ""))
         made = {"create": _create, "acreate": _acreate}.get(attr)
         return native(self, attr) if path is None or made is None else functools.partial(made, path)
 
