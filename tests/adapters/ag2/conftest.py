@@ -1,0 +1,41 @@
+"""Fixtures of the AG2 1.x tests: a scripted endpoint, and the kernel for one test."""
+
+from __future__ import annotations
+
+import pytest
+
+import aios_adapters
+from aios_evals.endpoint import Endpoint
+from tests.adapters.ag2.programs import close_clients, script
+
+
+@pytest.fixture
+def endpoint():
+    with Endpoint(reply=script, reply_tokens=4) as running:
+        yield running
+
+
+@pytest.fixture
+def enabled():
+    """Enable for the rest of one test: `enabled(llm=core)`; returns the kernel."""
+
+    def enable(**settings):
+        aios_adapters.enable(strict=True, **settings)
+        return aios_adapters.kernel()
+
+    yield enable
+    aios_adapters.disable()
+
+
+@pytest.fixture(autouse=True)
+async def closed():
+    """AG2 has no way to close its clients: close what a test has left open, while its loop runs."""
+    yield
+    await close_clients()
+
+
+def pytest_collection_modifyitems(items):
+    """What AG2 drops in the middle of a test, pytest tells of when it is collected."""
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+        item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
