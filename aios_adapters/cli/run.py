@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"unknown option {program[0]!r} of aios run (options of the program come after the program)")
     target = resolve(program, module=args.module)
     environ = environment(os.environ, _settings(args))
-    _check(environ)
+    _check(args, environ)
     probe(target, environ)
     return _become(target.argv, {**environ, ROOT: str(os.getpid())})
 
@@ -99,7 +99,7 @@ def _settings(args: argparse.Namespace) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def _check(environ: dict[str, str]) -> None:
+def _check(args: argparse.Namespace, environ: dict[str, str]) -> None:
     """A setting that does not exist fails here, before the program starts."""
     from aios_adapters import config
     from aios_adapters.adapter import load_all
@@ -112,6 +112,10 @@ def _check(environ: dict[str, str]) -> None:
     for name in (*settings.only, *settings.exclude):
         if name not in known:
             raise UnknownName("adapter", name, known)
+    if settings.kernel not in {None, "auto"} and settings.on_kernel_loss != "run" and not args.disable:
+        from aios_adapters.remote.control import Control
+
+        Control(settings.kernel).status()  # "auto" starts one where none answers
 
 
 def _become(argv: tuple[str, ...], environ: dict[str, str]) -> int:

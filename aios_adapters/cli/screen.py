@@ -69,8 +69,8 @@ def _head(frame: Mapping[str, Any], agents: Sequence[Mapping[str, Any]], title: 
     policy = frame["policies"].get("*", "")
     return Text.assemble(
         ("aios top", "bold"), f"  {title}   policy {policy}\n",
-        f"agents: {counts}   calls: {running} running, {waiting} waiting   ",
         (f"{frame['tokens_per_second']:.0f} tokens/s", "bold"),
+        f"   calls: {running} running, {waiting} waiting   agents: {counts}",
         overflow="ellipsis", no_wrap=True,
     )  # fmt: skip
 

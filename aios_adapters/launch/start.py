@@ -19,7 +19,6 @@ def begin() -> None:
     sys._aios_launched = True  # pyright: ignore[reportAttributeAccessIssue]
     if os.environ.get(PROBE):
         return
-    atexit.register(_end)  # before anything of the program is registered, so that it runs after all of that
     import aios_adapters
     from aios_kernel.errors import AiosError
 
@@ -30,6 +29,8 @@ def begin() -> None:
         sys.stderr.write(f"aios run: {error}\n")
         sys.stderr.flush()
         os._exit(MISUSED)
+    # Before anything of the program is registered and after the kernel's own: so it runs between the two.
+    atexit.register(_end)
 
 
 def _is_root() -> bool:

@@ -11,15 +11,17 @@ COLUMNS = ("agent", "framework", "calls", "tokens in", "out", "waited s", "ran s
 
 
 def write(stream: TextIO) -> None:
-    """Write the calls by kind, and one line per agent that made any."""
+    """Write the calls by kind, and one line per agent that made any; of a shared kernel, only what this program did."""
     import aios_adapters
     from aios_adapters.cli.tables import plain_table
 
     status = aios_adapters.status()
     agents: Sequence[Mapping[str, Any]] = getattr(status.kernel, "agents", ())
     rows = [_row(agent) for agent in agents if sum(agent["syscalls"].values())]
-    lines = [status.headline]
-    if rows:
+    shared = getattr(aios_adapters.kernel(), "address", None)
+    calls = ", ".join(f"{one.name} {one.calls}" for one in status.adapters if one.calls) or "none"
+    lines = [status.headline if shared is None else f"aios-adapters: calls through the kernel at {shared}: {calls}"]
+    if rows and shared is None:
         lines.append(plain_table(COLUMNS, rows, right=COLUMNS[2:]))
     lines += [f"{one.name}: {one.reason}" for one in status.adapters if one.state == "failed"]
     stream.write("\n" + "\n".join(lines) + "\n")

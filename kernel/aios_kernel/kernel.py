@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kernel", "KernelStatus"]
 
+NEAREST = 10  # pids that are named to who asks for one that is not there
 LIMITS = {"in_flight", "rpm", "tpm", "window"}
 
 
@@ -53,7 +54,7 @@ class Kernel:
     which cores serve which models (see `Router`). `limits` maps resource patterns to {"in_flight", "rpm", "tpm"}
     (and "window", the seconds that the two rates are for, 60).
     `max_waiting` bounds each run queue. `checks` are called with each call and its process and raise `AccessDenied`
-    to refuse it; one that raises anything else refuses too. With `record_content`, "submit" events carry the call and
+    to refuse it; one that raises anything else refuses too. `managers` serve the calls of the kinds they name. With `record_content`, "submit" events carry the call and
     "finish" events the reply of a served one.
     Raises `ConfigError` for what does not exist. Thread-safe; `close()` wakes every waiter.
     """
@@ -66,11 +67,13 @@ class Kernel:
         llm: Core | str | Mapping[str, Core | str] | None = None,
         limits: Mapping[str, Mapping[str, float]] | None = None,
         max_waiting: int | None = None,
+        managers: Iterable[Manager] = (),
         checks: tuple[Callable[[Call, Process], None], ...] = (),
         record_content: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self.checks = list(checks)
+        self.managers = tuple(managers)
         self.record_content = record_content
         self._own_clock = clock is None
         self._policy, self._policies = policy, dict(policies or {})
@@ -100,7 +103,7 @@ class Kernel:
         """
         if self.closed:
             return
-        for core in self.router.served:
+        for core in (*self.router.served, *self.managers):
             core.after_fork()
         open_tasks.set(())
         self._start(self.router.routes, SystemClock() if self._own_clock else self.clock)
@@ -138,7 +141,7 @@ class Kernel:
         """Shut down: wake every waiter with `KernelClosed`, stop the cores; idempotent."""
         self.drain()
         with self._lock:
-            cores = list(self.router)
+            cores = [*self.router, *self.managers]
         for core in cores:
             core.close()
         if self._own_clock:
@@ -207,7 +210,9 @@ class Kernel:
     def _alive(self, pid: int) -> Process:
         process = self.processes.get(pid)
         if process is None:
-            raise UnknownName("pid", pid, (str(one.pid) for one in self.processes if not one.killed))
+            alive = sorted((one.pid for one in self.processes if not one.killed), key=lambda one: abs(one - pid))
+            more = f"{len(alive)} agents live in all." if len(alive) > NEAREST else ""
+            raise UnknownName("pid", pid, map(str, alive[:NEAREST]), more)
         if process.killed:
             raise ConfigError(f"agent {process.name!r} (pid {pid}) was killed already")
         return process
@@ -274,8 +279,9 @@ class Kernel:
     def start(self, grant: EmbeddedGrant) -> None:
         """Have the core serve a granted call; whatever goes wrong ends the job with an error."""
         job, core, task = grant.job, grant.core, grant.task
-        if job is None or core is None or (queue := core.queue) is None:
+        if job is None or core is None:
             return
+        queue = grant.queue
         if task.state is State.DONE:  # it failed, perhaps while it waited for another turn
             job.fail(task.error or CoreError("the call ended before it was served"))
             return
@@ -319,7 +325,7 @@ class Kernel:
 
     def _core_for(self, call: Call) -> Core | None:
         if not isinstance(call, LLMCall):
-            return None
+            return next((manager for manager in self.managers if manager.takes(call)), None)
         try:
             return self.router.core_for(call)
         except SyscallError:
@@ -400,10 +406,10 @@ def _checked_limits(limits: Mapping[str, Mapping[str, float]]) -> dict[str, dict
 
 def _prepared(core: Core | None, call: Call) -> tuple[float, Any]:
     """What the call is expected to cost, and what the core made of it."""
-    if core is None or not isinstance(call, LLMCall):
+    if core is None:
         return call.estimate, None
     try:
-        return core.estimate(call), core.prepare(call)
+        return core.estimate(call), core.prepare(call) if isinstance(call, LLMCall) else None
     except CoreError as error:
         error.taken = False
         raise

@@ -283,3 +283,26 @@ def test_a_screen_of_many_agents_fits_and_shows_the_selected_one():
         assert all(len(line) <= size[0] for line in lines)
         assert any("agent 1498" in line for line in lines), "\n".join(lines)
         assert "of 3001 agents" in output.getvalue()
+
+
+def test_a_program_under_aios_run_uses_the_shared_kernel(kernel: Kernel, tmp_path: Path):
+    """Its calls are scheduled by the daemon, and its summary says so; without the daemon it is told before it runs."""
+    from aios_evals.endpoint import Endpoint
+
+    program = tmp_path / "ask.py"
+    program.write_text(
+        "import openai, sys\n"
+        "client = openai.OpenAI(base_url=sys.argv[1], api_key='k', max_retries=0)\n"
+        "client.chat.completions.create(model='m', messages=[{'role': 'user', 'content': 'hello'}])\n",
+        encoding="utf-8",
+    )
+    with Endpoint() as endpoint:
+        argv = [sys.executable, "-m", "aios_adapters", "run", "--summary", str(program), endpoint.base_url]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert "openai 1" in done.stderr
+        assert [row["granted"] for row in kernel.status().resources if row["resource"].endswith(":m")] == [1]
+        nobody = [*argv[:4], "--kernel", f"unix:{tmp_path}/none.sock", *argv[4:]]
+        done = subprocess.run(nobody, capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, done.stdout, len(endpoint.requests)) == (1, "", 1)
+        assert "start one: aios serve" in done.stderr
