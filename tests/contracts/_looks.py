@@ -107,7 +107,7 @@ def _seen(owner: Any, name: str) -> tuple[Any, ...]:
     function = getattr(owner, name)
     kinds = tuple(test(function) for test in _KINDS)
     described = (function.__name__, function.__qualname__, function.__module__, function.__doc__)
-    hints = _told(lambda: typing.get_type_hints(function))
+    hints = _told(lambda: repr(typing.get_type_hints(function)))  # some evaluate to a new object each time
     source = _told(lambda: inspect.getsource(function))
     return (inspect.signature(function), described, kinds, _pickles(function), hints, source)
 
