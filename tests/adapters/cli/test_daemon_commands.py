@@ -24,7 +24,7 @@ import pytest
 from aios_adapters.cli import main
 from aios_kernel import Agent, AgentKilled, ChatCall, Kernel, Usage
 from aios_kernel.address import Address
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 pytest.importorskip("uvicorn")
 
@@ -306,3 +306,30 @@ def test_a_program_under_aios_run_uses_the_shared_kernel(kernel: Kernel, tmp_pat
         done = subprocess.run(nobody, capture_output=True, text=True, timeout=120, check=False)
         assert (done.returncode, done.stdout, len(endpoint.requests)) == (1, "", 1)
         assert "start one: aios serve" in done.stderr
+
+
+def test_a_kill_reaches_agents_of_other_processes(kernel: Kernel, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A client's waiting call and its served one fail with AgentKilled; a client that comes back is another agent."""
+    from aios_adapters.remote import RemoteKernel
+
+    kernel.set_priority(1, 1)  # the kernel's own root agent holds the only slot
+    remote = RemoteKernel(os.environ["AIOS_KERNEL"])
+    with ThreadPoolExecutor(1) as pool, kernel.syscall(ChatCall(model="m")):
+
+        def far() -> None:
+            with remote.syscall(ChatCall(model="m", agent=Agent(name="far"))):
+                pass
+
+        future = pool.submit(far)
+        wait_until(lambda: any(one["waiting"] and one["name"] == "far" for one in kernel.status().agents))
+        number = next(one["pid"] for one in kernel.status().agents if one["name"] == "far")
+        assert aios(capsys, "kill", str(number)) == (0, f"{number} far: killed\n", "")
+        with pytest.raises(AgentKilled):
+            future.result(PATIENCE)
+    with pytest.raises(AgentKilled):
+        far()
+    remote.close()
+    wait_until(lambda: kernel.processes.get(number) is None)
+    remote = RemoteKernel(os.environ["AIOS_KERNEL"])
+    far()
+    remote.close()
