@@ -33,6 +33,7 @@ BUILT_IN = (
     "llama_index",
     "litellm",
     "metagpt",
+    "openai_agents",
 )
 #: Other distributions register theirs in this entry point group: each entry names an Adapter or a sequence of them.
 ENTRY_POINTS = "aios.adapters"

@@ -136,7 +136,11 @@ TABLE = (
         tests="autogen_classic",
         python=">=3.10,<3.13",
         versions=(
-            Tested(name="autogen-classic", version="0.2.35", packages=("pyautogen==0.2.35",)),
+            Tested(
+                name="autogen-classic",
+                version="0.2.35",
+                packages=("pyautogen==0.2.35", "jupyter-client", "ipykernel", "websocket-client"),
+            ),
             Tested(name="ag2-classic", version="0.14", packages=("ag2[openai]==0.14.*", "diskcache")),
         ),
     ),
@@ -216,6 +220,14 @@ TABLE = (
         ),
         install="pip install open-interpreter==0.4.3 'setuptools<81' 'click<8.2'",
         remedy="it imports pkg_resources, which setuptools 81 no longer has, and its command line breaks with click 8.2",
+    ),
+    Framework(
+        adapter="openai_agents",
+        title="OpenAI Agents SDK",
+        distributions=("openai-agents",),
+        minimum="0.24",
+        tests="openai_agents",
+        versions=(Tested(name="openai-agents", version="0.24", packages=("openai-agents>=0.24,<0.25",)),),
     ),
 )
 
