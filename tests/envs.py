@@ -168,7 +168,9 @@ def _build(environment: Environment) -> None:
         uv("venv", "--quiet", "--relocatable", "--clear", f"--python={sys.executable}", str(partial))
         # The lock is complete; without --no-deps uv would check it against the pins that the overrides replace.
         python = f"--python={partial / 'bin' / 'python'}"
-        uv("pip", "install", "--quiet", "--no-deps", python, f"--requirement={environment.lock}")
+        # Compiled once here, not by every process of a test run that may not write bytecode.
+        options = ("--quiet", "--no-deps", "--compile-bytecode", python, f"--requirement={environment.lock}")
+        uv("pip", "install", *options)
         partial.rename(environment.home)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
