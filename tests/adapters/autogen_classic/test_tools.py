@@ -185,6 +185,27 @@ def test_a_refusal_has_the_executors_own_type(deny):
     assert (refused.exit_code, refused.code_file) == (1, None)
 
 
+@pytest.mark.shows(CODE, DENIAL)
+def test_ipython(endpoint, deny):
+    """AutoGen's own executor for IPython inherits nothing: its agent's first reply has it covered."""
+    pytest.importorskip("jupyter_client", reason="the extra `ipython` is not installed")
+    from autogen.coding.jupyter import EmbeddedIPythonCodeExecutor
+    from autogen.coding.jupyter.embedded_ipython_code_executor import IPythonCodeResult
+
+    executor = EmbeddedIPythonCodeExecutor(output_dir=str(Path.cwd()))
+    agent = ConversableAgent("coder", llm_config=False, code_execution_config={"executor": executor})
+    message = [{"role": "user", "content": "```python\nprint(6 * 7)\n```"}]
+    deny()
+    assert "Code output: 42" in agent.generate_reply(messages=message)
+    kernel = deny("execute_code_blocks")
+    reply = agent.generate_reply(messages=message)
+    assert reply == "exitcode: 1 (execution failed)\nCode output: coder may not use execute_code_blocks"
+    assert [(name, call.code) for name, call in kernel.calls] == [("coder", True)] * 2
+    blocks = [CodeBlock(code="print(1)", language="python")]
+    assert type(executor.execute_code_blocks(blocks)) is IPythonCodeResult
+    executor._kernel_manager.shutdown_kernel(now=True)
+
+
 @pytest.mark.shows(CODE)
 def test_a_run_that_fails_has_failed(enabled):
     """An exit code other than zero is a failed syscall with AutoGen's own result."""
