@@ -44,9 +44,13 @@ def unmet(one: Adapter) -> str:
     for word in shlex.split(re.sub(r"--\S+ \S+", "", words)):
         needed = Requirement(word)
         version = _version(needed.name)
-        if version is None:
+        if version is None and needed.specifier:  # without one, only some of the framework needs it
             found.append(f"{needed} is not installed")
-        elif needed.name != one.package() and not needed.specifier.contains(version, prereleases=True):
+        elif (
+            version is not None
+            and needed.name != one.package()
+            and not needed.specifier.contains(version, prereleases=True)
+        ):
             found.append(f"{needed.name} {version} is installed, and it needs {needed}")
     return "; ".join(found)
 

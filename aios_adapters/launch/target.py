@@ -21,6 +21,10 @@ PYTHON = re.compile(r"^(python|pypy)[\d.]*t?(\.exe)?$")
 LOOK = "import sys; print('aios', getattr(sys, '_aios_launched', None))"
 # Options of Python that keep its startup from finding us, by what they say.
 BLIND = {"-I": "isolated mode", "-E": "ignore PYTHON* variables", "-S": "no site module"}
+# Installers write a path that is too long for a first line, or lies beside the script, in this way: the file is shell
+# and Python at once.
+EXEC = re.compile(r"""'''exec' (.+) "\$0" "\$@"$""")
+BESIDE = '"$(dirname -- "$(realpath -- "$0")")"'
 ENDINGS = {".py", ".pyw", ".pyz", ".pyc", ".zip"}
 
 
@@ -88,9 +92,8 @@ def _shebang(path: Path) -> list[str] | None:
     if not head or not head[0].startswith("#!"):
         return None
     words = shlex.split(head[0][2:])
-    # Installers write a path that is too long for a first line in this way; the file is shell and Python at once.
-    if words[:1] == ["/bin/sh"] and len(head) > 1 and head[1].startswith("'''exec'"):
-        words = shlex.split(head[1].removeprefix("'''exec'"))[:1]
+    if words[:1] == ["/bin/sh"] and len(head) > 1 and (found := EXEC.match(head[1])) is not None:
+        words = shlex.split(found[1].replace(BESIDE, shlex.quote(str(path.resolve().parent))))
     if words and Path(words[0]).name == "env":
         words = [word for word in words[1:] if word != "-S" and "=" not in word]
         words[:1] = [shutil.which(words[0]) or words[0]] if words else []

@@ -105,11 +105,13 @@ def test_a_framework_with_the_wrong_neighbours_is_named(monkeypatch: pytest.Monk
     monkeypatch.setattr(_remedies, "_version", versions.get)
     monkeypatch.setattr(Adapter, "version", lambda self: "0.4.3")
     monkeypatch.setattr(Adapter, "package", lambda self: "open-interpreter")
-    row = checks._adapter(
-        Adapter(name="open_interpreter", module="interpreter", patches=(), distribution="open-interpreter", tested=("0.4.3", "0.4.3"))
-    )  # fmt: skip
+    tested = ("0.4.3", "0.4.3")
+    open_interpreter = Adapter(name="open_interpreter", module="interpreter", patches=(), tested=tested)
+    row = checks._adapter(open_interpreter)
     assert (row["state"], row["reason"]) == ("unmet", "setuptools 82.0.1 is installed, and it needs setuptools<81")
     assert "pkg_resources" in row["remedy"]
+    del versions["setuptools"]
+    assert checks._adapter(open_interpreter)["reason"] == "setuptools<81 is not installed"
 
 
 @pytest.mark.parametrize(("body", "works"), [("exit 0", True), ("echo no namespaces >&2; exit 1", False)])

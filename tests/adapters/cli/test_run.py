@@ -131,8 +131,13 @@ def test_console_scripts_run_in_their_own_interpreter(tmp_path: Path):
     scripts = {
         "plain": f"#!{sys.executable}\n{body}",
         "env": f"#!/usr/bin/env python3\n{body}",
+        "beside": f"#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\n{body}",
         "long": f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''\n{body}",
     }
+    (tmp_path / "bin").mkdir()
+    # A symlink would lead to an interpreter outside its environment.
+    write(tmp_path, "bin/python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "bin" / "python").chmod(0o755)
     for name, text in scripts.items():
         write(tmp_path, f"bin/{name}", text)
         (tmp_path / "bin" / name).chmod(0o755)
