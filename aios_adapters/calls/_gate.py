@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from aios_kernel.abi import Call, LLMCall, Usage
     from aios_kernel.gate import Grant
 
-__all__ = ["ReadUsage", "Refused", "claiming", "enter", "enter_llm", "inside_llm", "keep", "leased_grant", "refusals", "report"]
+__all__ = [
+    "ReadUsage",
+    "Refused",
+    "claiming",
+    "enter",
+    "enter_llm",
+    "inside_llm",
+    "keep",
+    "leased_grant",
+    "refusals",
+    "report",
+]
 
 log = logging.getLogger("aios_adapters")
 Refused = Callable[[SyscallError], BaseException]
@@ -30,15 +41,20 @@ def inside_llm() -> bool:
     return claim is not None and claim.open
 
 
-def enter(adapter: str, build: Callable[[], Call | None]) -> Entry | None:
-    """Prepare the syscall of one call; None where the call is native: not enabled, paused, or not translatable."""
+def enter(adapter: str, build: Callable[[], Call | None], *, lease: bool = False) -> Entry | None:
+    """Prepare the syscall of one call; None where the call is native: not enabled, paused, or not translatable.
+
+    With `lease` the framework does the work itself, whatever managers the kernel has.
+    """
     now = session.current()
     if now is None:
         return None
     try:
         call = build()
         if call is not None and call.agent is None:
-            call = replace(call, agent=identity.current(now.resolvers))
+            call = replace(call, agent=identity.current(now.resolvers), lease=lease or call.lease)
+        elif call is not None and lease:
+            call = replace(call, lease=True)
     except Exception as error:  # noqa: BLE001 - nothing has been dispatched: the program's own call still works
         now.fell_back(adapter, error)
         return None

@@ -155,7 +155,7 @@ class Store:
         kwargs: Mapping[str, Any],
     ) -> Callable[[], MemoryCall]:
         def build() -> MemoryCall:
-            told = describe(args, kwargs) if describe is not None else {}
+            told: Mapping[str, Any] = describe(args, kwargs) if describe is not None else {}
             arguments = {"store": type(store).__name__, "operation": native.__name__, **told}
             return MemoryCall(verb=verb, arguments=arguments)
 
@@ -165,7 +165,7 @@ class Store:
 def _enter_memory(adapter: str, build: Callable[[], MemoryCall | None], key: Any) -> Entry | None:
     if key is not None and key in memory_stack.get():
         return None
-    return enter(adapter, build)
+    return enter(adapter, build, lease=True)
 
 
 @contextlib.contextmanager

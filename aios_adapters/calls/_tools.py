@@ -123,7 +123,7 @@ async def atool_stream(
 def _enter_tool(adapter: str, build: Callable[[], Call | None], key: Any) -> Entry | None:
     if key is not None and tool_stack.get()[-1:] == (key,):
         return None
-    return enter(adapter, build)
+    return enter(adapter, build, lease=True)
 
 
 @contextlib.contextmanager

@@ -96,7 +96,8 @@ class Sampling:
 class Call:
     """One request to the kernel.
 
-    `agent` None means the agent of the caller's context. `timeout` is in seconds from submission to grant.
+    `agent` None means the agent of the caller's context. `timeout` is in seconds from submission to grant. With
+    `lease` the caller does the work itself, also where the kernel has a manager for it.
     """
 
     kind: ClassVar[str] = "call"
@@ -104,6 +105,7 @@ class Call:
 
     agent: Agent | None = None
     timeout: float | None = None
+    lease: bool = False
 
     @property
     def estimate(self) -> float:
@@ -292,7 +294,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a core answers: text and tool calls of a chat or completion, or the vectors of an embedding."""
+    """What a core answers: text and tool calls of a chat or completion, the vectors of an embedding, a manager's data."""
 
     text: str = ""
     tool_calls: tuple[ToolRequest, ...] = ()
@@ -300,6 +302,7 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     vectors: tuple[tuple[float, ...], ...] = ()
+    data: Any = None
 
 
 def _characters_of(value: Any) -> int:

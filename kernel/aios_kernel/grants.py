@@ -7,7 +7,6 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from aios_kernel.abi import LLMCall
 from aios_kernel.errors import CoreError
 from aios_kernel.identity import open_tasks
 from aios_kernel.scheduling.limiter import Outcome
@@ -34,13 +33,13 @@ __all__ = ["EmbeddedGrant", "EmbeddedSyscall"]
 class EmbeddedGrant:
     """A grant of the kernel in this process; see `aios_kernel.gate.Grant` for who owns it."""
 
-    __slots__ = ("__weakref__", "_finalizer", "_kernel", "_queue", "_usage", "call", "core", "job", "kept", "task")
+    __slots__ = ("__weakref__", "_finalizer", "_kernel", "_usage", "call", "core", "job", "kept", "queue", "task")
 
     def __init__(self, kernel: Kernel, call: Call, task: Task, queue: RunQueue, core: Core | None) -> None:
         self.call, self.core, self.task = call, core, task
         self.job: Job | None = None
         self.kept = False
-        self._kernel, self._queue = kernel, queue
+        self._kernel, self.queue = kernel, queue
         self._usage: Usage | None = None
         self._finalizer: weakref.finalize[..., Any] | None = None
 
@@ -65,7 +64,7 @@ class EmbeddedGrant:
 
     def first_token(self) -> None:
         """Note that a leased stream gave its first piece."""
-        self._queue.passed(self.task)
+        self.queue.passed(self.task)
 
     # Turns
 
@@ -76,22 +75,22 @@ class EmbeddedGrant:
         What the core answers goes into `mailbox`.
         """
         core, call, task = self.core, self.call, self.task
-        if core is None or core.lease or not isinstance(call, LLMCall):
+        if core is None or core.lease:
             task.notify = notify
         else:
             self.job = Job(call, task, task.demand, mailbox)
             task.kill = self.job.kill
             task.notify = lambda: (self._kernel.start(self), notify())[1]
-        self._queue.submit(task)
+        self.queue.submit(task)
 
     def try_again(self, status: int, retry_after: float | None, notify: Notify) -> None:
         """Queue a refused attempt again; `notify` is called once, when its turn comes or it fails."""
         self.task.notify = notify
-        self._queue.push_back(self.task, Outcome(pushed_back=True, status=status, retry_after=retry_after))
+        self.queue.push_back(self.task, Outcome(pushed_back=True, status=status, retry_after=retry_after))
 
     def withdraw(self, error: BaseException | None = None) -> None:
         """Leave the queue, or give back what was granted meanwhile; nobody is woken any more."""
-        self._queue.cancel(self.task, error)
+        self.queue.cancel(self.task, error)
         if self.job is not None:
             self.job.cancel()
 
@@ -104,7 +103,7 @@ class EmbeddedGrant:
     @property
     def moves(self) -> bool:
         """Whether the resource lets other calls through."""
-        return self._queue.moves(self.task)
+        return self.queue.moves(self.task)
 
     def push_back(self, status: int, retry_after: float | None = None, *, anyway: bool = False) -> bool:
         """Say that the endpoint refused the attempt for load; True once the next turn has come, in this thread."""
@@ -160,7 +159,7 @@ class EmbeddedGrant:
         if not self.kept:
             self.kept = True
             # `self` must not be reachable from its own finaliser: pass what it needs.
-            self._finalizer = weakref.finalize(self, _abandon, self.job, self.task, self._queue)
+            self._finalizer = weakref.finalize(self, _abandon, self.job, self.task, self.queue)
             self._finalizer.atexit = False
         return self
 
@@ -171,7 +170,7 @@ class EmbeddedGrant:
         if self.job is not None and not self.job.done:
             self.job.cancel()
         if self.task.state is not State.DONE:
-            self._queue.release(self.task, Outcome(usage=self._usage, error=error))
+            self.queue.release(self.task, Outcome(usage=self._usage, error=error))
 
 
 def _abandon(job: Job | None, task: Task, queue: RunQueue) -> None:

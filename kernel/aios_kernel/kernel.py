@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from aios_kernel.cores.base import Core
     from aios_kernel.events import EventName
+    from aios_kernel.managers.base import Manager
 
 __all__ = ["Kernel", "KernelStatus"]
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from aios_kernel.abi import LLMCall
     from aios_kernel.scheduling.task import Task
 
 __all__ = ["Job", "Mailbox"]
@@ -124,7 +123,8 @@ class Job:
 
     The core calls `emit` for each piece (only needed when `call.stream`), then exactly one of `finish` and `fail`,
     from any thread; what comes after the end is ignored. It looks at `cancelled`, or registers `on_cancel`, to stop
-    early, and then still ends the job (`fail` with anything will do). `prepared` is what the core's own `prepare` made.
+    early, and then still ends the job (`fail` with anything will do). `call` is of a class that the core serves,
+    `prepared` what the core's own `prepare` made.
     """
 
     __slots__ = (
@@ -141,7 +141,7 @@ class Job:
         "task",
     )
 
-    def __init__(self, call: LLMCall, task: Task, prepared: Any, mailbox: Mailbox | None = None) -> None:
+    def __init__(self, call: Any, task: Task, prepared: Any, mailbox: Mailbox | None = None) -> None:
         self.call = call
         self.task = task
         self.prepared = prepared
