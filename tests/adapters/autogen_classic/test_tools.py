@@ -203,7 +203,9 @@ def test_ipython(endpoint, deny):
     assert [(name, call.code) for name, call in kernel.calls] == [("coder", True)] * 2
     blocks = [CodeBlock(code="print(1)", language="python")]
     assert type(executor.execute_code_blocks(blocks)) is IPythonCodeResult
+    executor._kernel_client.stop_channels()
     executor._kernel_manager.shutdown_kernel(now=True)
+    executor._kernel_manager.context.destroy()
 
 
 @pytest.mark.shows(CODE)
