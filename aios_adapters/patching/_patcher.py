@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from aios_adapters.patching._patch import MISSING, Moved, Patch, Token, replacem
 
 __all__ = ["Patcher"]
 
+log = logging.getLogger("aios_adapters")
 HOOK = "__init_subclass__"
 COMPACT_AT = 256  # forget the owners that were collected once there are so many
 
@@ -77,8 +79,12 @@ class Patcher:
             self._hook(owner, group)
 
     def _cover(self, cls: type, name: str, patch: Patch, group: str) -> None:
+        """Cover an override. One of another kind stays native: a program's own class is no reason to fail."""
         if callable(underlying(cls.__dict__.get(name))):
-            self._replace(cls, name, patch, group)
+            try:
+                self._replace(cls, name, patch, group)
+            except Moved as error:
+                log.warning("%s.%s.%s stays native: %s", cls.__module__, cls.__qualname__, name, error)
 
     def _replace(self, owner: Any, name: str, patch: Patch, group: str) -> None:
         raw = _own(owner, name)

@@ -200,6 +200,27 @@ def test_subclasses_that_shadow_are_covered(patcher):
     assert LOG == []
 
 
+def test_a_late_subclass_that_cannot_be_covered_is_left_alone(patcher, caplog):
+    """An override of another kind (here a stream for a coroutine) stays native: defining a class never fails for us."""
+
+    def awaited(native):
+        async def call(*args, **kwargs):
+            return await native(*args, **kwargs)
+
+        return call
+
+    patcher.apply(MODULE, [patch("Base.coroutine", awaited, subclasses=True)], "g")
+
+    class Streaming(Base):
+        async def coroutine(self):
+            yield 1
+
+    assert inspect.isasyncgenfunction(vars(Streaming)["coroutine"])
+    assert "Streaming" in caplog.text
+    patcher.undo()
+    assert "__init_subclass__" not in vars(Base)
+
+
 def test_late_subclasses_below_an_init_subclass_that_does_not_call_its_base(patcher):
     """A class that keeps its own __init_subclass__ to itself hides nothing, and it still gets its arguments."""
     got = []
