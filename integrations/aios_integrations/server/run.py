@@ -179,6 +179,8 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(TICK)
         if self._activity.calls or self._kernel.running:
             log.warning("%d calls did not end within %g s and are broken off", self._kernel.running, self._drain)
+        for connection in list(self.server_state.connections):
+            connection.transport.close()  # what is written still goes out; whoever listens on is told of the end
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

@@ -6,6 +6,7 @@ import contextlib
 import json
 import threading
 from concurrent.futures import Future
+from typing import Any
 
 import httpx2
 import openai
@@ -38,7 +39,7 @@ def serving(kernel, address, **options):
             assert not thread.is_alive()
 
 
-def client_of(listening, key=None, **options):
+def client_of(listening, key=None, **options) -> Any:
     """The openai SDK's client for a daemon."""
     transport = httpx2.HTTPTransport(uds=listening.address.path) if listening.address.path else httpx2.HTTPTransport()
     http = openai.DefaultHttpxClient(transport=transport)
@@ -47,7 +48,7 @@ def client_of(listening, key=None, **options):
     )
 
 
-def async_client_of(listening, key=None, **options):
+def async_client_of(listening, key=None, **options) -> Any:
     """Its asynchronous client."""
     path = listening.address.path
     transport = httpx2.AsyncHTTPTransport(uds=path) if path else httpx2.AsyncHTTPTransport()

@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import openai
@@ -31,7 +33,7 @@ PATIENCE = 60
 
 
 @contextlib.contextmanager
-def process(*arguments):
+def process(*arguments) -> Iterator[Any]:
     """A daemon in its own process; what is left of it at the end is killed."""
     command = [sys.executable, "-m", "aios_adapters", "serve", *arguments]
     started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

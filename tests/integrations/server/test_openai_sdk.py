@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import openai
 import pydantic
@@ -163,7 +164,7 @@ async def test_async(listening):
         async def events():
             return [e.type async for e in await client.responses.create(model="scripted", input="hi", stream=True)]
 
-        chat, tools, chunks, kinds, completion, embedding, parsed, raw = await asyncio.gather(
+        answers: Any = await asyncio.gather(
             client.chat.completions.create(**CHAT),
             client.chat.completions.create(**CHAT, tools=[TOOL]),
             streamed(),
@@ -173,6 +174,7 @@ async def test_async(listening):
             client.chat.completions.parse(**CHAT, response_format=Answer),
             client.chat.completions.with_raw_response.create(**CHAT),
         )
+    chat, tools, chunks, kinds, completion, embedding, parsed, raw = answers
     assert chat.choices[0].message.content == SAID
     assert tools.choices[0].message.tool_calls[0].id == "call_7"
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == SAID
