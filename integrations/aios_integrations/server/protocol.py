@@ -14,11 +14,14 @@ from aios_kernel.wire import Problem
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
-__all__ = ["ABORT", "PEER", "ServerProtocol", "peer_of"]
+__all__ = ["ABORT", "AFTERWARDS", "PEER", "ServerProtocol", "peer_of"]
 
 PEER = "aios.peer"  # the request's extension that says who is at the other end of the connection
 ABORT = "aios.abort"  # the extension that breaks the connection off
+AFTERWARDS = "aios.afterwards"  # the extension with what is to be called once the connection is gone, by name
+SETTLED = 1.0  # seconds after its end in which the calls of a connection are over too
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 20.0
 _LOCAL_PEERCRED, _SOL_LOCAL = 0x001, 0  # macOS, sys/un.h
@@ -35,6 +38,7 @@ class ServerProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._peer: dict[str, Any] = {}
         self._stranger: Problem | None = None
+        self._afterwards: dict[str, Callable[[], None]] = {}
         sock: Any = transport.get_extra_info("socket")
         if sock.family == socket.AF_UNIX:
             uid, pid = peer_of(sock)
@@ -66,13 +70,15 @@ class ServerProtocol(HttpToolsProtocol):
         """End a connection."""
         self._stop_timer()
         super().connection_lost(exc)
+        for callback in self._afterwards.values():
+            self.loop.call_later(SETTLED, callback)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
         self._head_ended = False
         extensions: Any = self.scope.setdefault("extensions", {})
-        extensions[PEER] = self._peer
+        extensions[PEER], extensions[AFTERWARDS] = self._peer, self._afterwards
         extensions[ABORT] = {"abort": self.transport.abort}
 
     def on_headers_complete(self) -> None:

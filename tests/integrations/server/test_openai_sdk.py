@@ -206,6 +206,15 @@ def test_identity_in_the_key(listening, kernel):
     assert names[1] == "127.0.0.1" if listening.address.host else names[1].startswith("process ")
 
 
+def test_processes_that_are_gone_are_forgotten(listening, kernel):
+    """An agent that is known by its process only leaves the table with its connection; one with a name stays."""
+    for key in (listening.token or "any", f"{listening.token or 'any'}:named"):
+        with client_of(listening, key=key, max_retries=0) as client:
+            client.chat.completions.create(**CHAT)
+            assert len(kernel.processes) > 1
+    wait_until(lambda: {process.name for process in kernel.processes} == {"root", "named"})
+
+
 def test_calls_wait_in_the_kernels_queue(kernel, client, listening):
     """A request is a syscall like any other: a paused agent's waits, and the deadline it named ends it."""
     kernel.pause(kernel.spawn(Agent(name="slow")).pid)

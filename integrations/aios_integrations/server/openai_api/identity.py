@@ -18,18 +18,19 @@ __all__ = ["agent_of", "timeout_of"]
 LONGEST = 200
 
 
-def agent_of(scope: Scope) -> Agent:
-    """Return the agent; raises `Refused` for headers that make no sense."""
+def agent_of(scope: Scope) -> tuple[Agent, bool]:
+    """Return the agent, and whether it said who it is; raises `Refused` for headers that make no sense."""
     said = _said(scope, "x-aios-agent") or str(scope.get("extensions", {}).get(AGENT) or "")
     priority = header(scope, "x-aios-priority").strip() or "10"
     if not (priority.isascii() and priority.isdigit() and int(priority) >= 1):
         raise bad(f"X-AIOS-Priority is {priority!r}: use 1 (most urgent) or a larger whole number", "X-AIOS-Priority")
-    return Agent(
+    agent = Agent(
         name=said or _peer(scope),
         framework=_said(scope, "x-aios-framework"),
         group=_said(scope, "x-aios-group"),
         priority=int(priority),
     )
+    return agent, bool(said)
 
 
 def timeout_of(scope: Scope) -> float | None:

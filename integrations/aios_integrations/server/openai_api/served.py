@@ -17,7 +17,7 @@ from aios_integrations.server.openai_api.problems import (
     headers_of,
     problem_in,
 )
-from aios_integrations.server.protocol import ABORT
+from aios_integrations.server.protocol import ABORT, AFTERWARDS
 from aios_kernel import wire
 from aios_kernel.errors import SyscallError
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from aios_integrations.server.asgi import Receive, Scope, Send
     from aios_integrations.server.openai_api.models import Models
     from aios_kernel.abi import Delta, LLMCall
-    from aios_kernel.gate import Gate, Grant
+    from aios_kernel.gate import Grant
+    from aios_kernel.kernel import Kernel
 
 __all__ = ["Activity", "Served"]
 
@@ -64,7 +65,7 @@ class _Request:
 class Served:
     """Answer the requests of one path. Whoever goes away meanwhile gives the grant back at once."""
 
-    def __init__(self, kernel: Gate, path: str, models: Models, activity: Activity) -> None:
+    def __init__(self, kernel: Kernel, path: str, models: Models, activity: Activity) -> None:
         self._kernel, self._path, self._models, self._activity = kernel, path, models, activity
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,11 +85,13 @@ class Served:
                 await _unless_gone(self._answer(request), receive)
 
     def _request(self, scope: Scope, send: Send, content: bytes) -> _Request:
-        agent, timeout = agent_of(scope), timeout_of(scope)
+        (agent, named), timeout = agent_of(scope), timeout_of(scope)
         body = parse_body(content)
         check_body(self._path, body)
         call = wire.build_call(self._path, body, "", stream=bool(body.get("stream")))
         self._models.check(call)
+        if not named:  # known by its process only, it is not known any more when that has gone
+            scope["extensions"][AFTERWARDS].setdefault(agent.name, lambda: self._kernel.exit((agent,)))
         return _Request(scope, send, replace(call, agent=agent, timeout=timeout), body)
 
     async def _answer(self, request: _Request) -> None:
