@@ -32,8 +32,10 @@ BUILT_IN = (
     "ag2",
     "llama_index",
     "litellm",
+    "open_interpreter",
     "metagpt",
     "openai_agents",
+    "agent_framework",
 )
 #: Other distributions register theirs in this entry point group: each entry names an Adapter or a sequence of them.
 ENTRY_POINTS = "aios.adapters"

@@ -229,6 +229,20 @@ TABLE = (
         tests="openai_agents",
         versions=(Tested(name="openai-agents", version="0.24", packages=("openai-agents>=0.24,<0.25",)),),
     ),
+    Framework(
+        adapter="agent_framework",
+        title="Microsoft Agent Framework",
+        distributions=("agent-framework-core",),
+        minimum="1.23",
+        tests="agent_framework",
+        versions=(
+            Tested(
+                name="agent-framework",
+                version="1.23",
+                packages=("agent-framework-core>=1.23,<1.24", "agent-framework-openai>=1.17,<1.18"),
+            ),
+        ),
+    ),
 )
 
 
