@@ -28,7 +28,8 @@ class Patch:
     function of the same kind (plain, coroutine, generator, asynchronous generator); it must import nothing. With
     `subclasses`, every subclass that has the attribute itself is covered too, also one that is defined later; with
     "only", the class itself is left alone. An `optional` patch may have no target. `versions` is a version specifier:
-    elsewhere the patch does not apply.
+    elsewhere the patch does not apply. `aliases` are other places ("module:path") that may hold the identical function:
+    those that do get the identical replacement.
     """
 
     module: str
@@ -37,6 +38,7 @@ class Patch:
     subclasses: bool | Literal["only"] = False
     optional: bool = False
     versions: str = ""
+    aliases: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.module}:{self.path}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -92,7 +93,12 @@ class Patcher:
             return
         inherited = _inherited(owner, name) if raw is MISSING else None
         token = Token(self, group, raw)
-        self._set(owner, name, replacement_for(patch, raw, token, inherited=inherited), group)
+        replacement = replacement_for(patch, raw, token, inherited=inherited)
+        self._set(owner, name, replacement, group)
+        for alias in patch.aliases:
+            other = _located(alias)
+            if other is not None and _own(*other) is raw:
+                self._set(*other, replacement, group)
 
     def _set(self, owner: Any, name: str, value: Any, group: str) -> None:
         setattr(owner, name, value)
@@ -164,6 +170,16 @@ def _find(module: ModuleType, patch: Patch) -> tuple[Any, str] | None:
     if patch.optional:
         return None
     raise Moved(f"{patch} does not exist")
+
+
+def _located(alias: str) -> tuple[Any, str] | None:
+    """Owner and name of an alias; None where its module is not imported or has no such thing."""
+    module, _, path = alias.partition(":")
+    owner: Any = sys.modules.get(module)
+    *steps, name = path.split(".")
+    for step in steps:
+        owner = getattr(owner, step, None)
+    return None if owner is None or not hasattr(owner, name) else (owner, name)
 
 
 def _own(owner: Any, name: str) -> Any:
