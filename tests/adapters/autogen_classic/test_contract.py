@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from types import SimpleNamespace
 
 import autogen
 import pytest
@@ -23,6 +24,17 @@ class TestAutoGenClassic(AdapterContract):
         response.message_retrieval_function = None  # a method of the client, which is another one each time
         return response
 
+    def late(self, endpoint):
+        """A model client's class with its own `create`."""
+
+        class Late(Custom):
+            def create(self, params):
+                return SimpleNamespace(choices=[], model="late")
+
+        client = autogen.OpenAIWrapper(config_list=[{"model": "sim", "model_client_cls": "Late"}])
+        client.register_model_client(Late)
+        return client.create(messages=[{"role": "user", "content": "hello"}], cache_seed=None)
+
 
 class Custom:
     """A model client as AutoGen takes them: a class with the right methods."""
@@ -32,6 +44,15 @@ class Custom:
 
     def create(self, params):
         raise NotImplementedError
+
+    def message_retrieval(self, response):
+        return []
+
+    def cost(self, response):
+        return 0
+
+    def get_usage(self, response):
+        return {}
 
 
 @pytest.mark.shows(RESTORE)
