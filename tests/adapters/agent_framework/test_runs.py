@@ -176,3 +176,15 @@ async def test_history(endpoint, enabled):
     with pytest.raises(AccessDenied, match="not yours"):
         await one.run("hello", session=session)
     kernel.close()
+
+
+@pytest.mark.shows(STREAM)
+async def test_a_stream_that_is_closed_gives_back_its_turn(endpoint, enabled):
+    """Whoever stops reading and closes the stream holds nobody up."""
+    kernel = enabled(limits={"llm:*": {"in_flight": 1}})
+    for _ in range(3):
+        stream = agent(endpoint.base_url, tools=()).run("hello", stream=True)
+        async for _ in stream:
+            break
+        await stream.close()
+        assert not any(queue["running"] for queue in kernel.status().resources)

@@ -92,3 +92,18 @@ async def test_runs_at_once_keep_to_a_limit(endpoint, enabled):
     assert {result.final_output for result in await asyncio.gather(*runs)} == {"It is done."}
     assert kernel.status().syscalls == {"llm": 20, "tool": 10}
     assert endpoint.stats()["peak_in_flight"] <= 2
+
+
+@pytest.mark.shows(STREAM)
+async def test_a_cancelled_stream_gives_back_its_turn(endpoint, enabled):
+    """Whoever cancels a streamed run holds nobody up."""
+    kernel = enabled(limits={"llm:*": {"in_flight": 1}})
+    endpoint.token_latency = 0.01
+    for _ in range(3):
+        result = Runner.run_streamed(agent(endpoint.base_url, tools=()), "hello")
+        async for event in result.stream_events():
+            if event.type == "raw_response_event":
+                result.cancel()
+        await asyncio.gather(result.run_loop_task, return_exceptions=True)
+        assert not any(queue["running"] for queue in kernel.status().resources)
+    assert kernel.status().syscalls == {"llm": 3}
