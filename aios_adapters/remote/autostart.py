@@ -25,9 +25,6 @@ WITHIN = 60.0  # seconds that a server may take until it answers
 LOOK_EVERY = 0.05
 
 
-_servers: list[subprocess.Popen[bytes]] = []  # kept, since to drop one that runs is to be warned of it
-
-
 def started(address: Address) -> None:
     """Return once a server answers; raises `KernelLost` with what it said where it does not come up."""
     if answers(address):
@@ -64,6 +61,7 @@ def _start(address: Address) -> None:
                 f"{address.log_file}); start it by hand with `aios serve` to see more"
             )
         select.select([], [], [], LOOK_EVERY)
+    process.returncode = 0  # it outlives this program: nobody waits for it, and nobody is to be warned that it runs
 
 
 def _spawn(address: Address, log: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -72,11 +70,9 @@ def _spawn(address: Address, log: IO[bytes]) -> subprocess.Popen[bytes]:
     environment = {key: value for key, value in os.environ.items() if key not in {"AIOS_KERNEL", "AIOS_DISABLE"}}
     # The server must find the packages that this program found, installed or not.
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    process = subprocess.Popen(
+    return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd="/", start_new_session=True
     )
-    _servers.append(process)
-    return process
 
 
 def _tail(file: Path, begin: int) -> str:
