@@ -41,6 +41,7 @@ def read(native: Function) -> Function:
     """Wrap `Llm.run`, which is given a copy of the messages."""
 
     def run(self: Any, messages: Any) -> Iterator[Any]:
+        _add_new(self.interpreter)  # the end of a run's output is announced only after this
         _note(self.interpreter, "get", {"messages": len(messages)})
         yield from native(self, messages)
 

@@ -98,8 +98,7 @@ async def test_an_async_stream_that_is_closed(endpoint, enabled):
             pass
 
     task = asyncio.ensure_future(read("openai/sim+hang"))
-    while not _running(kernel):
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(wait_until, lambda: _running(kernel))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
