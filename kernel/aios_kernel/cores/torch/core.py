@@ -118,8 +118,8 @@ class TorchCore(Core):
             self._parts.runset.queue = queue
 
     def load(self) -> None:
-        """Load the model now instead of at the first call; raises ModelLoadError."""
-        self._loaded()
+        """Load the model now instead of at the first call, with all that calls need; raises ModelLoadError."""
+        self._loaded().fixed.preparer.warm_up()
 
     def prepare(self, call: LLMCall) -> Prepared:
         """Render, tokenise and check the call; raises ModelLoadError, ContextTooLong, or CoreError."""

@@ -62,15 +62,20 @@ class GrammarCompiler:
         self._lock = threading.Lock()
         self._trie: Any = None
 
-    def compile(self, lark: str, what: str) -> Constraint:
-        """Return the start state of a Lark grammar; raises CoreError, calling it `what`, for one that cannot be used."""
+    def warm_up(self) -> tuple[Any, Any]:
+        """Return llguidance and the vocabulary's trie, which takes seconds the first time."""
         llguidance = _llguidance()
         with self._lock:
             if self._trie is None:
                 self._trie = llguidance.hf.from_tokenizer(
                     self._tokenizer, n_vocab=self._vocabulary, eos_token=self._eos or None
                 )
-        matcher = llguidance.LLMatcher(self._trie, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0)
+            return llguidance, self._trie
+
+    def compile(self, lark: str, what: str) -> Constraint:
+        """Return the start state of a Lark grammar; raises CoreError, calling it `what`, for one that cannot be used."""
+        llguidance, trie = self.warm_up()
+        matcher = llguidance.LLMatcher(trie, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0)
         if matcher.is_error():
             raise CoreError(
                 f"{what} cannot be followed: {_reason(matcher.get_error())}; mend or simplify it, "

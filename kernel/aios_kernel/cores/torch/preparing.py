@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from typing import TYPE_CHECKING, Any, cast
@@ -47,6 +48,12 @@ class Preparer:
         self.format = detect(self._template)
         kept = {self._token_id(marker) for marker in (self.format.markers() if self.format else ())}
         self._skip = (_special(loaded.tokenizer) | set(loaded.eos)) - kept
+
+    def warm_up(self) -> None:
+        """Do now what the first call with tools or a schema would hold its thread up with."""
+        if self._constrained:
+            with contextlib.suppress(CoreError):  # without llguidance that call will be refused, and told why
+                self._grammars.warm_up()
 
     def prepare(self, call: LLMCall) -> Prepared:
         """Return the request; raises ContextTooLong, and CoreError for what the model cannot do."""
