@@ -1,4 +1,4 @@
-"""The matrix of frameworks: `python -m tests.matrix [--all] [--only NAME] [--json FILE] [--docs]`.
+"""The matrix of frameworks: `python -m tests.matrix [--all | --missing] [--only NAME] [--json FILE] [--docs]`.
 
 Builds the environments of the version table (once), runs the tests of each inside it, and prints what they show: one line
 per framework and version, one column per promise. Results are kept next to the environments, so that --only runs one
@@ -168,12 +168,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
     parser.add_argument("--all", action="store_true", help="also the versions between the oldest and the newest")
     parser.add_argument("--only", action="append", metavar="NAME", help="this environment or adapter; may be repeated")
+    parser.add_argument("--missing", action="store_true", help="only the versions without a kept result")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--docs", action="store_true", help="write docs/matrix.md, from these results and those kept")
     parser.add_argument("--jobs", type=int, default=JOBS, help="environments at once (%(default)s)")
     arguments = parser.parse_args(argv)
-    names = _chosen(arguments.only, everything=arguments.all)
-    if not names:
+    names = _chosen(arguments.only, everything=arguments.all or arguments.missing)
+    if arguments.missing:
+        kept = recall()
+        names = [name for name in names if name not in kept]
+    elif not names:
         parser.error(f"none of them is in the version table: {', '.join(one.name for _, one in rows())}")
     results = _run(names, arguments.jobs)
     print(text(results))
