@@ -81,7 +81,7 @@ def result_of(row: Framework, one: Tested, run: InnerRun) -> Result:
         environment=one.name,
         framework=row.title,
         version=one.version,
-        cells={column: _cell(shown.get(column, Counter())) for column in COLUMNS},
+        cells={column: _cell(shown.get(column, Counter())) if counts else "FAILED" for column in COLUMNS},
         passed=counts["passed"],
         failed=counts["failed"],
         skipped=counts["skipped"],

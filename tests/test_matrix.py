@@ -80,6 +80,7 @@ def test_the_command_runs_and_tells_and_keeps(project: Path, capsys: pytest.Capt
     assert "nothing to resolve" in capsys.readouterr().err
     written = (project / "matrix.md").read_text()
     assert written.count("| X |") == 2
+    assert written.count("FAILED |") == 2 + len(COLUMNS), "what cannot even be built shows nothing"
     assert matrix.stamp() in written
     with pytest.raises(SystemExit):
         matrix.main(["--only", "no-such"])
