@@ -38,7 +38,7 @@ from aios_kernel.cores.scripted import ScriptedCore  # noqa: E402
 CALL = ChatCall(model="own", messages=[{"role": "user", "content": "a prompt of ordinary length " * 40}])
 STREAM = ChatCall(model="served", stream=True)
 WORDS = 1000
-WARM_UP = 20
+WARM_UP = 3
 GOAL_MS = 1.0
 
 
