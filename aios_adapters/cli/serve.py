@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import sys
 from importlib.metadata import EntryPoint, entry_points
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         kernel = _kernel(args, limits)
         end_trace = _trace(args.trace, kernel)
         try:
-            daemon.run(kernel, lambda listening: _say_ready(listening, kernel))
+            daemon.run(kernel, functools.partial(_say_ready, kernel))
         finally:
             end_trace()
     return 0
@@ -193,7 +194,7 @@ def _trace(path: str | None, kernel: Kernel) -> Callable[[], None]:
 # What people read
 
 
-def _say_ready(listening: Any, kernel: Kernel) -> None:
+def _say_ready(kernel: Kernel, listening: Any) -> None:
     address = listening.address
     served = ", ".join(pattern for pattern in kernel.router.routes) or "none; calls go to the programs' own endpoints"
     print(f"aios: ready on {address} (models: {served})")
