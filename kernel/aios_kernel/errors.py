@@ -5,13 +5,17 @@ AiosError
 │   └── UnknownName                 an unknown policy, core, model, adapter or key; names the known ones
 └── SyscallError                    one syscall failed; the kernel serves the others
     ├── AccessDenied (PermissionError)
-    │   └── AgentKilled             the agent was killed; nothing is granted to it any more
+    │   ├── AgentKilled             the agent was killed; nothing is granted to it any more
+    │   └── PathRefused             a path that is ambiguous, or would leave its root
     ├── QueueFull
     ├── DeadlineExceeded (TimeoutError)
     ├── PolicyError                 the scheduling policy raised while it ranked this call
     ├── KernelClosed
     ├── KernelLost                  the kernel in another process cannot be reached, or died
     ├── KernelRefused               the kernel in another process refused this one: its token, or its version
+    ├── StorageError                a file cannot be read or written as asked
+    │   └── FileMissing (FileNotFoundError)
+    ├── VersionConflict             what was to be changed is not the version that the caller knows
     └── CoreError                   the core could not serve the call
         ├── ModelLoadError
         └── ContextTooLong (ValueError)
@@ -33,14 +37,18 @@ __all__ = [
     "ContextTooLong",
     "CoreError",
     "DeadlineExceeded",
+    "FileMissing",
     "KernelClosed",
     "KernelLost",
     "KernelRefused",
     "ModelLoadError",
+    "PathRefused",
     "PolicyError",
     "QueueFull",
+    "StorageError",
     "SyscallError",
     "UnknownName",
+    "VersionConflict",
 ]
 
 
@@ -76,6 +84,10 @@ class AgentKilled(AccessDenied):
     """The agent was killed: its waiting and served calls end with this, and so does each later one."""
 
 
+class PathRefused(AccessDenied):
+    """The path is ambiguous, or would lead out of its root."""
+
+
 class QueueFull(SyscallError):
     """The run queue of the resource holds as many waiting calls as it may."""
 
@@ -98,6 +110,18 @@ class KernelLost(SyscallError):
 
 class KernelRefused(SyscallError):
     """The kernel in another process does not take this one's calls: a wrong token, or another version of the protocol."""
+
+
+class StorageError(SyscallError):
+    """A file cannot be read or written as asked."""
+
+
+class FileMissing(StorageError, FileNotFoundError):
+    """There is no such file, directory or version."""
+
+
+class VersionConflict(SyscallError):
+    """What was to be changed is not the version that the caller knows; read it again."""
 
 
 class CoreError(SyscallError):
