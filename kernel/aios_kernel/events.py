@@ -19,7 +19,8 @@ EventName = Literal[
     "submit",  # a syscall entered a run queue
     "grant",  # it may run; details: core, lease, overcommit
     "push_back",  # the endpoint refused the attempt; the call is back in its queue; details: status, retry_after
-    "resume",  # a pushed-back attempt has its turn again
+    "preempt",  # its turn is over, and it was put down with what it has written; it is back in its queue
+    "resume",  # a call that was pushed back or put down has its turn again
     "first_token",
     "finish",  # details: usage
     "fail",  # details: error

@@ -84,8 +84,11 @@ def _as_reply(scripted: Reply | ToolCall | Sequence[ToolCall] | str) -> Reply:
 
 
 def _split_continuation(prompt: Prompt) -> tuple[Prompt, str]:
-    """Separate the begun answer of a `continue_final_message` request, so that resuming gives the same text."""
-    if not prompt.body.get("continue_final_message") or prompt.last.get("role") != "assistant":
+    """Separate the begun answer that a request asks to continue, so that resuming gives the same text.
+
+    The three ways are vLLM's (a field of the body), DeepSeek's (one of the message) and Anthropic's (the message alone).
+    """
+    if prompt.last.get("role") != "assistant" or prompt.last.get("tool_calls"):
         return prompt, ""
     return replace(prompt, messages=prompt.messages[:-1]), message_text(prompt.last)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
 import os
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from aios_kernel.abi import LLMCall
 from aios_kernel.cores.base import Core
+from aios_kernel.cores.continuation import continuable, continued, style_of
 from aios_kernel.cores.endpoint_limiter import EndpointLimiter
 from aios_kernel.cores.http_pool import Exchange, Server
+from aios_kernel.cores.openai_served import Served, failure_of, message_of, retry_after_of
 from aios_kernel.cores.wire import Accumulator, body_of, events, path_of, reply_of
 from aios_kernel.errors import ConfigError, ContextTooLong, CoreError, KernelClosed
 from aios_kernel.scheduling.limiter import Outcome
@@ -21,7 +23,7 @@ from aios_kernel.scheduling.limiter import Outcome
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
-    from aios_kernel.abi import LLMCall
+    from aios_kernel.abi import Call, Delta
     from aios_kernel.serving import Job
 
 __all__ = ["OpenAICore"]
@@ -39,6 +41,9 @@ class OpenAICore(Core):
     this machine only; an explicit key is sent wherever `base_url` leads. `timeout` is the longest silence, in
     seconds. At most `max_in_flight` calls are with the server at once, fewer when it refuses some; a refused call goes
     back to its place in the queue, until the server has refused it for `timeout` seconds without serving another.
+    Under a policy with a quantum, `continuation` ("vllm", "anthropic", "deepseek": how the server is told to continue a
+    message) has calls that stream or write text take turns: one that has written a quantum of tokens while others
+    wait is put down between two words and goes on from its text at its next turn. Each turn sends the prompt again.
     Each call in flight has a thread and a kept connection. Raises `CoreError` in the caller, with the server's status
     and words, never with the key.
     """
@@ -54,6 +59,7 @@ class OpenAICore(Core):
         name: str = "openai",
         timeout: float = 600.0,
         max_in_flight: int = 64,
+        continuation: str | None = None,
     ) -> None:
         super().__init__(name, EndpointLimiter(in_flight=max_in_flight))
         base_url = base_url or os.environ.get("OPENAI_BASE_URL", "")
@@ -61,6 +67,7 @@ class OpenAICore(Core):
             message = "which server? give the core a base URL, for example 'openai:http://localhost:8000/v1'"
             raise ConfigError(message)
         self.model, self.timeout = model, timeout
+        self._style = None if continuation is None else style_of(continuation)
         self.server = Server(base_url.rstrip("/"), timeout)
         self._key = api_key if api_key is not None else self._key_of_environment()
         self._begin()
@@ -68,10 +75,10 @@ class OpenAICore(Core):
     def _begin(self) -> None:
         self._closed = False
         self._lock = threading.Lock()
-        self._work: queue.SimpleQueue[_Served | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Served | None] = queue.SimpleQueue()
         self._idle = 0
         self._workers = 0
-        self._served: dict[Job, _Served] = {}
+        self._served: dict[Job, Served] = {}
 
     # The Core interface
 
@@ -81,19 +88,28 @@ class OpenAICore(Core):
             message = f"core {self.name!r} gives one reply per call, not {call.sampling.n}"
             raise CoreError(message)
         try:
-            return json.dumps(body_of(call, self.model)).encode()
+            # A call that may be put down has to be read as it is written.
+            streamed = call if call.stream or not self._takes_turns(call) else replace(call, stream=True)
+            return json.dumps(body_of(streamed, self.model)).encode()
         except (TypeError, ValueError) as error:
             message = f"the call cannot be sent to {self.server.base_url}: {error}"
             raise CoreError(message) from error
 
+    def estimate(self, call: Call) -> float:
+        """Reserve nothing for a call that is charged as it is written."""
+        return 0.0 if isinstance(call, LLMCall) and self._takes_turns(call) else super().estimate(call)
+
+    def _takes_turns(self, call: LLMCall) -> bool:
+        return self._style is not None and continuable(call)
+
     def start(self, job: Job) -> None:
-        """Give the job to a worker; a job that was pushed back comes here again at its next turn."""
+        """Give the job to a worker; a job that was pushed back or put down comes here again at its next turn."""
         with self._lock:
             for ended in [one for one in self._served if one.done]:  # failed by the kernel while they waited
                 del self._served[ended]
             served = self._served.get(job)
             if served is None:
-                served = self._served[job] = _Served(job, time.monotonic())
+                served = self._served[job] = Served(job, time.monotonic())
             else:
                 served.waits = False
             closed = self._closed
@@ -140,14 +156,14 @@ class OpenAICore(Core):
             try:
                 self._serve(served, exchange)
             except Exception as error:  # noqa: BLE001 - whatever happens is this call's failure
-                self._end(served, _failure(self.name, error))
+                self._end(served, failure_of(self.name, error))
             served.give_back(exchange)
             if exchange.aborted:
                 exchange.close()
                 exchange = Exchange(self.server)
         exchange.close()
 
-    def _next(self) -> _Served | None:
+    def _next(self) -> Served | None:
         with self._lock:
             self._idle += 1
         try:
@@ -161,29 +177,42 @@ class OpenAICore(Core):
             self._workers -= found is None
         return found
 
-    def _serve(self, served: _Served, exchange: Exchange) -> None:
+    def _serve(self, served: Served, exchange: Exchange) -> None:
         job = served.job
-        response = exchange.send(path_of(job.call), job.prepared, self._headers())
+        body, written = job.prepared, served.written
+        written.turn = 0
+        if self._style is not None and written.tokens:
+            body = continued(job.call, body, written, self._style)
+        response = exchange.send(path_of(job.call), body, self._headers())
         if response.status >= 300:
             text = response.read().decode(errors="replace")
             if response.status in PUSHED_BACK and self._push_back(served, response, text):
                 return
             raise self._error(response.status, text)
-        if job.call.stream and "json" not in (response.getheader("content-type") or ""):
-            self._stream(served, response)
+        if (job.call.stream or self._takes_turns(job.call)) and "json" not in (
+            response.getheader("content-type") or ""
+        ):
+            self._stream(served, response, exchange)
         else:
             self._end(served, reply_of(job.call, self._json(response)))
         if not response.isclosed():
             exchange.close()  # something is left to be read: the connection cannot be used again
 
-    def _stream(self, served: _Served, response: HTTPResponse) -> None:
-        whole = Accumulator(served.job.call)
+    def _stream(self, served: Served, response: HTTPResponse, exchange: Exchange) -> None:
+        whole, takes_turns = Accumulator(served.job.call), self._takes_turns(served.job.call)
         for event in events(response):
             delta = whole.add(event)
-            if delta is not None:
-                served.job.emit(delta)
+            if delta is None:
+                continue
+            if takes_turns:
+                if delta.text[:1].isspace() and self._turn_is_over(served):
+                    exchange.close()  # with what the server would still send: it stops before the next turn begins
+                    self._put_down(served)
+                    return
+                self._wrote(served, delta)
+            served.job.emit(delta)
         response.read()  # what follows [DONE], so that the connection can be used again
-        self._end(served, whole.reply())
+        self._end(served, served.written.whole(whole.reply()))
 
     def _json(self, response: HTTPResponse) -> dict[str, Any]:
         text = response.read()
@@ -197,11 +226,34 @@ class OpenAICore(Core):
             raise CoreError(f"{self._url} did not answer with a JSON object: {self._redacted(str(body))}")
         return body  # pyright: ignore[reportUnknownVariableType]
 
+    # Turns
+
+    def _wrote(self, served: Served, delta: Delta) -> None:
+        served.written.added(delta.text)
+        if self.queue is not None:
+            self.queue.charge(served.job.task, 1.0)
+
+    def _turn_is_over(self, served: Served) -> bool:
+        """Whether a call has written a quantum while others wait."""
+        quantum = None if self.queue is None else self.queue.policy.quantum
+        return (
+            quantum is not None and served.written.turn >= quantum and self.queue is not None and self.queue.waiting > 0
+        )
+
+    def _put_down(self, served: Served) -> None:
+        job = served.job
+        with self._lock:
+            if job.done or self._closed:
+                return
+            served.waits = True
+        if self.queue is not None:
+            self.queue.put_down(job.task)
+
     # Ends
 
-    def _push_back(self, served: _Served, response: HTTPResponse, text: str) -> bool:
+    def _push_back(self, served: Served, response: HTTPResponse, text: str) -> bool:
         """Queue a refused call again; False when it has been refused for too long."""
-        run_queue, retry_after = self.queue, _retry_after(response)
+        run_queue, retry_after = self.queue, retry_after_of(response)
         if run_queue is None or "insufficient_quota" in text or (retry_after or 0.0) > LONGEST_RETRY_AFTER:
             return False
         job = served.job
@@ -217,11 +269,11 @@ class OpenAICore(Core):
         run_queue.push_back(job.task, Outcome(pushed_back=True, status=response.status, retry_after=retry_after))
         return True
 
-    def _cancel(self, served: _Served) -> None:
+    def _cancel(self, served: Served) -> None:
         self._end(served, CoreError("the call was cancelled"))
         served.abort()
 
-    def _end(self, served: _Served, result: Any) -> None:
+    def _end(self, served: Served, result: Any) -> None:
         """End the job, once, wherever it is: with a worker, on its way to one, or back in the queue."""
         job = served.job
         with self._lock:
@@ -239,7 +291,7 @@ class OpenAICore(Core):
         return self.server.base_url
 
     def _error(self, status: int, text: str) -> CoreError:
-        message, code = _message(text)
+        message, code = message_of(text)
         kind = ContextTooLong if code == "context_length_exceeded" else CoreError
         error = kind(f"{self._url} answered {status}: {self._redacted(message)}")
         error.status = status  # pyright: ignore[reportAttributeAccessIssue] - for whoever shows it as an HTTP error
@@ -261,72 +313,3 @@ class OpenAICore(Core):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._url}>"
-
-
-class _Served:
-    """A job in this core: with which connection, and since when it has been refused without anything being served."""
-
-    __slots__ = ("_exchange", "_lock", "job", "since", "successes", "waits")
-
-    def __init__(self, job: Job, now: float) -> None:
-        self.job = job
-        self.waits = False  # pushed back, in the run queue
-        self.since, self.successes = now, -1
-        self._exchange: Exchange | None = None
-        self._lock = threading.Lock()
-
-    def take(self, exchange: Exchange) -> bool:
-        """Bind a worker's connection to the job; False when the job has ended meanwhile."""
-        with self._lock:
-            if self.job.done:
-                return False
-            self._exchange = exchange
-            return True
-
-    def give_back(self, exchange: Exchange) -> None:
-        """Unbind the connection, unless the job is back already and has another one."""
-        with self._lock:
-            if self._exchange is exchange:
-                self._exchange = None
-
-    def abort(self) -> None:
-        """Break off the exchange, if the job is in one."""
-        with self._lock:
-            if self._exchange is not None:
-                self._exchange.abort()
-
-
-def _failure(name: str, error: Exception) -> CoreError:
-    if isinstance(error, CoreError):
-        return error
-    failure = CoreError(f"{name}: {error!r}")
-    failure.__cause__ = error
-    return failure
-
-
-def _message(text: str) -> tuple[str, str]:
-    """Message and code of an error body, in whichever shape the server has."""
-    try:
-        error: Any = json.loads(text)
-    except ValueError:
-        return text, ""
-    if isinstance(error, Mapping):
-        error = error.get("error", error)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-    if isinstance(error, Mapping):
-        return str(error.get("message") or text), str(error.get("code") or "")  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
-    return str(error), ""  # pyright: ignore[reportUnknownArgumentType]
-
-
-def _retry_after(response: HTTPResponse) -> float | None:
-    """Seconds the server asks for: milliseconds, seconds or a date; None when it does not say."""
-    try:
-        if (milliseconds := response.getheader("retry-after-ms")) is not None:
-            return max(0.0, float(milliseconds) / 1000)
-        value = response.getheader("retry-after")
-        if value is None:
-            return None
-        if value.strip()[:1].isdigit():
-            return max(0.0, float(value))
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None

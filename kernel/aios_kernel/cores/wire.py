@@ -152,7 +152,9 @@ class Accumulator:
     def reply(self) -> Reply:
         """The whole reply. Raises `CoreError` when the stream ended without a finish reason."""
         if self._finish is None:
-            raise CoreError("the endpoint's stream ended before the reply was finished") from EOFError("no finish reason")
+            raise CoreError("the endpoint's stream ended before the reply was finished") from EOFError(
+                "no finish reason"
+            )
         requests = tuple(
             ToolRequest(
                 id=first.id or f"call_{index}", name=first.name or "", arguments="".join(self._arguments[index])

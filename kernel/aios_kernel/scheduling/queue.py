@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from aios_kernel.errors import DeadlineExceeded, QueueFull
+from aios_kernel.errors import AccessDenied, AgentKilled, DeadlineExceeded, QueueFull
 from aios_kernel.scheduling.limiter import NOW, WHEN_RELEASED, FixedLimiter, Limiter, Outcome
 from aios_kernel.scheduling.reports import Reports
 from aios_kernel.scheduling.task import State, Task
@@ -97,6 +97,14 @@ class RunQueue:
     def push_back(self, task: Task, outcome: Outcome) -> None:
         """End a refused attempt and queue the task again at its old place; `notify` tells when its turn comes."""
         self._post(self._push_back, task, outcome, task.attempts)
+
+    def put_down(self, task: Task) -> None:
+        """Queue a call again whose turn is over; what it has been charged stands."""
+        self._post(self._put_down, task, task.attempts)
+
+    def settle(self, task: Task, error: BaseException | None = None) -> None:
+        """End the hold of a waiting task: let it into line, or answer it with an error."""
+        self._post(self._settle_hold, task, error)
 
     def passed(self, task: Task) -> None:
         """Note that the endpoint took the task's attempt, which goes on: its stream gave the first piece."""
@@ -222,9 +230,9 @@ class RunQueue:
     def _place(self, task: Task, tree: RankTree, now: float) -> PolicyError | None:
         """Put the task in line; return what its policy raised, which is to be the task's failure.
 
-        A paused agent's task is held instead: for the policy it comes when its agent goes on.
+        A paused agent's task is held instead, and one that a check holds: for the policy it comes when it may go on.
         """
-        if task.process.paused:
+        if task.process.paused or task.hold is not None:
             return self._hold(task)
         where = "enter"
         try:
@@ -311,7 +319,9 @@ class RunQueue:
             self._reports.tell("grant" if task.attempts == 1 else "resume", task, details)
         else:
             self._forget(task)
-            self._reports.tell("fail", task, {"error": task.error})
+            # A refusal is the same to those who watch, whether it came at once or after a person was asked.
+            denied = isinstance(task.error, AccessDenied) and not isinstance(task.error, AgentKilled)
+            self._reports.tell("deny" if denied else "fail", task, {"error": task.error})
         self._wake(task)
         self._owed = None
 
@@ -350,8 +360,16 @@ class RunQueue:
             self._return(task, outcome.retry_after or 0.0)
         self._pump()
 
+    def _put_down(self, task: Task, attempt: int) -> None:
+        if task in self._running and task.attempts == attempt:
+            self._end_attempt(task, Outcome(), again=True)
+            self._reports.tell("preempt", task, {})
+        if task.state is State.WAITING and task.attempts == attempt:
+            self._return(task, 0.0)
+        self._pump()
+
     def _return(self, task: Task, hold: float) -> None:
-        """Put a task that was pushed back into the queue, at its old place and with its old deadline.
+        """Put a task that was pushed back or put down into the queue, at its old place and with its old deadline.
 
         For the time that the endpoint named for it, it is kept aside, so that it does not hold up the others.
         """
@@ -375,6 +393,17 @@ class RunQueue:
                 self._fail(task, failure)
         self._pump()
 
+    def _settle_hold(self, task: Task, error: BaseException | None) -> None:
+        hold, task.hold = task.hold, None
+        if task.state is State.WAITING and error is not None and (hold is not None or task in self._room.held):
+            self._fail(task, error)
+        elif task.state is State.WAITING and task in self._room.held and not task.process.paused:
+            failure = self._place(task, self._room.line, self._clock.now())
+            self._room.held.pop(task, None)
+            if failure is not None:
+                self._fail(task, failure)
+        self._pump()
+
     def _end_attempt(self, task: Task, outcome: Outcome, *, again: bool = False) -> None:
         """Take the task out of the running ones."""
         now = self._clock.now()
@@ -387,7 +416,7 @@ class RunQueue:
             task.state = State.WAITING
             task.granted = now  # waiting is counted from here on
             process.waiting += 1
-            self.pushed_back += 1
+            self.pushed_back += outcome.pushed_back
         lender, task.lender = task.lender, None
         if lender is not None:
             lender.borrower = None
@@ -469,6 +498,9 @@ class RunQueue:
 
     def _forget(self, task: Task) -> None:
         """Undo what an open task has left with others; does nothing the second time."""
+        if task.hold is not None:
+            self._reports.contain("hold", task.hold.withdraw)
+            task.hold = None
         self._drop_timer(task)
         self._room.forget(task)
         loop = task.loop_id
@@ -548,7 +580,7 @@ class RunQueue:
                 self._hold(task)
             reprioritise(task)
         for task in mine:
-            if not process.paused and task in self._room.held:
+            if not process.paused and task.hold is None and task in self._room.held:
                 failure = self._place(task, self._room.line, self._clock.now())
                 self._room.held.pop(task, None)
                 if failure is not None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import openai
 import pytest
 
+from aios_kernel.abi import Agent, ChatCall, Sampling
 from aios_kernel.address import Address
+from aios_kernel.cores.openai_compatible import OpenAICore
 from aios_kernel.cores.torch import TorchCore
 from aios_kernel.kernel import Kernel
 from aios_kernel.models import DEFAULT, installed
@@ -82,3 +86,36 @@ def test_a_cut_reply_continued_is_the_whole_reply(tmp_path, stream):
         for _ in range(6):
             said += ask([USER, {"role": "assistant", "content": said}], 5, extra_body=GO_ON)
     assert said == whole
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not installed(DEFAULT), reason=f"{DEFAULT} is not in the cache: `aios models pull`")
+def test_turns_on_an_endpoint_give_the_text_of_one_turn():
+    """A second kernel, which switches its calls on this daemon as text, gets what one call alone gets."""
+    served = Kernel(llm={"m": TorchCore()})
+    with serving(served, Address(host="127.0.0.1", port=0), drain=5) as listening:
+        core = OpenAICore(
+            listening.base_url, "m", listening.token or "any", max_in_flight=1, continuation="vllm", timeout=120
+        )
+        kernel, put_down, replies = Kernel(llm=core, policy="rr:quantum=6"), [], {}
+        kernel.bus.subscribe(lambda event: put_down.append(event.agent) if event.name == "preempt" else None)
+
+        def ask(name):
+            call = ChatCall(
+                agent=Agent(name=name),
+                messages=({"role": "user", "content": f"Tell me about the {name} in two sentences."},),
+                sampling=Sampling(temperature=0.0, max_tokens=40),
+            )
+            with kernel.syscall(call) as grant:
+                return grant.reply().text
+
+        alone = {name: ask(name) for name in ("sea", "moon")}
+        assert put_down == []
+        threads = [threading.Thread(target=lambda name=name: replies.update({name: ask(name)})) for name in alone]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(240)
+        kernel.close()
+    assert set(put_down) == {"sea", "moon"}
+    assert replies == alone
