@@ -13,6 +13,8 @@ from aios_kernel.errors import SyscallError
 
 __all__ = ["AdapterStatus", "Status", "read"]
 
+ABSENT = "not installed"
+OPTIONAL = "off unless asked for"
 COLUMNS = ("adapter", "version", "tested", "state", "calls", "reason")
 
 
@@ -65,19 +67,32 @@ class Status:
         told = self.problem or f"syscalls: {counts or 'none yet'}"
         return f"aios-adapters: enabled; {told}"
 
+    @property
+    def shown(self) -> tuple[AdapterStatus, ...]:
+        """The adapters worth a line: those that are neither merely not installed nor merely not asked for."""
+        return tuple(one for one in self.adapters if one.reason != ABSENT and not one.reason.startswith(OPTIONAL))
+
+    @property
+    def absent(self) -> str:
+        """One line for the frameworks that are not installed."""
+        names = [one.name for one in self.adapters if one.reason == ABSENT]
+        return f"not installed: {', '.join(names)}" if names else ""
+
     def __repr__(self) -> str:
-        rows = [COLUMNS, *(adapter.row for adapter in self.adapters)]
+        rows = [COLUMNS, *(adapter.row for adapter in self.shown)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([self.headline, *lines] if self.adapters else [self.headline])
+        told = [self.headline, *lines, self.absent] if self.adapters else [self.headline]
+        return "\n".join(line for line in told if line)
 
     def _repr_html_(self) -> str:
         def line(cells: tuple[str, ...], tag: str) -> str:
             return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-        body = "".join(line(adapter.row, "td") for adapter in self.adapters)
+        body = "".join(line(adapter.row, "td") for adapter in self.shown)
         table = f"<table>{line(COLUMNS, 'th')}{body}</table>" if self.adapters else ""
-        return f"<p>{html.escape(self.headline)}</p>{table}"
+        absent = f"<p>{html.escape(self.absent)}</p>" if self.absent else ""
+        return f"<p>{html.escape(self.headline)}</p>{table}{absent}"
 
 
 def read() -> Status:
@@ -98,7 +113,7 @@ def _adapter(entry: Entry) -> AdapterStatus:
     version, reason = entry.version, entry.reason
     if entry.state == "waiting" and adapter is not None:
         version = adapter.version()
-        reason = "not installed" if version is None else f"{adapter.module} is not imported yet"
+        reason = ABSENT if version is None else f"{adapter.module} is not imported yet"
     elif entry.state == "active" and adapter is not None:
         reason = _outstanding(entry, adapter)
     numbers = entry.calls, entry.fallbacks
