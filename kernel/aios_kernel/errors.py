@@ -6,6 +6,7 @@ AiosError
 └── SyscallError                    one syscall failed; the kernel serves the others
     ├── AccessDenied (PermissionError)
     │   ├── AgentKilled             the agent was killed; nothing is granted to it any more
+    │   ├── BudgetExceeded          the agent, its group or the kernel may not use as much as the call might
     │   └── PathRefused             a path that is ambiguous, or would leave its root
     ├── QueueFull
     ├── DeadlineExceeded (TimeoutError)
@@ -15,7 +16,11 @@ AiosError
     ├── KernelRefused               the kernel in another process refused this one: its token, or its version
     ├── StorageError                a file cannot be read or written as asked
     │   └── FileMissing (FileNotFoundError)
+    ├── StoreError                  a store of records cannot do what is asked
+    │   └── NoteMissing (LookupError)   an agent has no such note
     ├── VersionConflict             what was to be changed is not the version that the caller knows
+    ├── JournalError                the journal cannot be used, or has no answer that can be given back
+    │   └── JournalDivergence       a strict replay met a call that is not in the journal
     └── CoreError                   the core could not serve the call
         ├── ModelLoadError
         └── ContextTooLong (ValueError)
@@ -33,19 +38,24 @@ __all__ = [
     "AccessDenied",
     "AgentKilled",
     "AiosError",
+    "BudgetExceeded",
     "ConfigError",
     "ContextTooLong",
     "CoreError",
     "DeadlineExceeded",
     "FileMissing",
+    "JournalDivergence",
+    "JournalError",
     "KernelClosed",
     "KernelLost",
     "KernelRefused",
     "ModelLoadError",
+    "NoteMissing",
     "PathRefused",
     "PolicyError",
     "QueueFull",
     "StorageError",
+    "StoreError",
     "SyscallError",
     "UnknownName",
     "VersionConflict",
@@ -84,6 +94,15 @@ class AgentKilled(AccessDenied):
     """The agent was killed: its waiting and served calls end with this, and so does each later one."""
 
 
+class BudgetExceeded(AccessDenied):
+    """A budget does not hold what the call might use, or a limit on time or repetition is reached.
+
+    `kill` True: the agent's life ends with it.
+    """
+
+    kill: bool = False
+
+
 class PathRefused(AccessDenied):
     """The path is ambiguous, or would lead out of its root."""
 
@@ -120,8 +139,24 @@ class FileMissing(StorageError, FileNotFoundError):
     """There is no such file, directory or version."""
 
 
+class StoreError(SyscallError):
+    """A store of records cannot do what is asked of it."""
+
+
+class NoteMissing(StoreError, LookupError):
+    """The agent has no such note."""
+
+
 class VersionConflict(SyscallError):
     """What was to be changed is not the version that the caller knows; read it again."""
+
+
+class JournalError(SyscallError):
+    """The journal cannot be used, or what it holds for a call cannot be given back."""
+
+
+class JournalDivergence(JournalError):
+    """A strict replay met a call that the journal has no record of; the message shows how they differ."""
 
 
 class CoreError(SyscallError):

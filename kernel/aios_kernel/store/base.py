@@ -108,7 +108,7 @@ class Store(Protocol):
         ...
 
     def changes(self, after: int, limit: int) -> list[Change] | None:
-        """The changes behind a stamp, oldest first, one for each record; None: too long ago to tell, begin anew."""
+        """The changes behind a stamp, oldest first; the last of each id counts. None: too long ago to tell, begin anew."""
         ...
 
     def after_fork(self) -> None:
