@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
 
 from aios_adapters.versions import TABLE, Tested
 
@@ -45,6 +48,11 @@ class Environment:
     overrides: tuple[str, ...] = ()
     supports: str = ""  # the interpreters it installs on, where they are fewer than ours
     ci: bool = True
+
+    @property
+    def fits(self) -> bool:
+        """Whether it installs on this interpreter."""
+        return SpecifierSet(self.supports).contains(platform.python_version())
 
     @property
     def lock(self) -> Path:

@@ -22,6 +22,10 @@ envs.environments = lambda: {
 }
 envs.build = lambda environment: Path(sys.executable)
 """
+ELSEWHERE = """
+rows = envs.environments()
+envs.environments = lambda: {**rows, "elsewhere": envs.Environment("elsewhere", envs.ROOT / "fw", (), supports="<3")}
+"""
 BROKEN = """
 good = envs.build
 
@@ -125,3 +129,12 @@ def test_an_environment_that_cannot_be_built_fails_its_own_tests(fake: pytest.Py
 def test_this_environment_has_no_inner_marker() -> None:
     """The main test run is not mistaken for a framework's environment."""
     assert envs.INSIDE not in os.environ
+
+
+def test_a_framework_that_does_not_install_on_this_python_is_skipped(fake: pytest.Pytester) -> None:
+    """The reason names the versions it supports, and its environment is not built."""
+    fake.makeconftest(CONFTEST + ELSEWHERE)
+    (fake.path / "fw" / "test_good.py").write_text("def test_fine(): pass")
+    result = fake.runpytest_subprocess("-v", "-rs")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*it supports Python <3*"])

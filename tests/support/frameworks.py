@@ -54,6 +54,8 @@ class FrameworkItem(pytest.Item):
 
     def runtest(self) -> None:
         """Report this file's part of the environment's run, which the first file asking starts."""
+        if not self.environment.fits:
+            pytest.skip(f"it supports Python {self.environment.supports}")
         if RUNS not in self.config.stash:
             self.config.stash[RUNS] = _run_environments(self.session)
         run = self.config.stash[RUNS][self.environment.name]
@@ -82,7 +84,7 @@ def _run_environments(session: pytest.Session) -> dict[str, InnerRun]:
     marks = ["-m", config.option.markexpr] if config.option.markexpr else []
     wanted: dict[str, list[str]] = {}
     for item in session.items:
-        if isinstance(item, FrameworkItem):
+        if isinstance(item, FrameworkItem) and item.environment.fits:
             wanted.setdefault(item.environment.name, list(marks)).append(item.file)
     return run_all(wanted, lambda name, run: None)
 
