@@ -31,6 +31,13 @@ class Arguments:
         """A text."""
         return self._get(name, str, default)
 
+    def encoding(self, default: str) -> str:
+        """How content crosses."""
+        value = self.text("encoding", default)
+        if value not in {"utf-8", "base64", default}:
+            raise StorageError(f"storage {self._verb}: encoding is 'utf-8' or 'base64', not {value!r}")
+        return value
+
     def flag(self, name: str) -> bool:
         """True or false; false where it is not given."""
         return self._get(name, bool, False)
@@ -74,15 +81,11 @@ class Arguments:
 
     def content(self) -> bytes:
         """The bytes of `content`: text, or base64 where `encoding` says so."""
-        value, encoding = self.text("content", ""), self.text("encoding", "utf-8")
+        value, encoding = self.text("content", ""), self.encoding("utf-8")
         try:
-            if encoding == "base64":
-                return base64.b64decode(value, validate=True)
-            if encoding == "utf-8":
-                return value.encode()
+            return base64.b64decode(value, validate=True) if encoding == "base64" else value.encode()
         except (binascii.Error, ValueError) as error:
             raise StorageError(f"storage {self._verb}: content is not {encoding}: {error}") from error
-        raise StorageError(f"storage {self._verb}: encoding is 'utf-8' or 'base64', not {encoding!r}")
 
     def _get(self, name: str, kind: type, default: Any) -> Any:
         value = self._values.get(name, default)
@@ -95,8 +98,6 @@ class Arguments:
 
 def shown(data: bytes, encoding: str = "") -> dict[str, str]:
     """Bytes as plain data: text where they are UTF-8, else base64."""
-    if encoding not in {"", "utf-8", "base64"}:
-        raise StorageError(f"encoding is 'utf-8' or 'base64', not {encoding!r}")
     if encoding != "base64":
         try:
             return {"content": data.decode(), "encoding": "utf-8"}

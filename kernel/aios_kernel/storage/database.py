@@ -70,6 +70,9 @@ class Database:
         except sqlite3.DatabaseError as error:
             self.close()
             raise StorageError(f"the database {path!r} cannot be opened: {error}. Restore it from a backup") from error
+        except BaseException:
+            self.close()
+            raise
 
     def _begin(self) -> None:
         self._owner = os.getpid()

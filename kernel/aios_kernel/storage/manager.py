@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aios_kernel.abi import StorageCall
-from aios_kernel.errors import StorageError, SyscallError
+from aios_kernel.errors import ConfigError, StorageError, SyscallError
 from aios_kernel.managers import Manager
 from aios_kernel.storage.arguments import Arguments
 from aios_kernel.storage.paths import parts_of
@@ -59,7 +59,7 @@ class StorageManager(Manager):
     ) -> None:
         super().__init__(name, workers=workers)
         if keep < 1 or keep_deleted < 0 or max_bytes < 0:
-            raise ValueError("keep is at least 1; keep_deleted and max_bytes are at least 0")
+            raise ConfigError("keep is at least 1; keep_deleted and max_bytes are at least 0")
         self.store = Store(
             base,
             keep=keep,

@@ -54,7 +54,7 @@ def _write(store: Store, agent: Agent, given: Arguments) -> dict[str, Any]:
 
 def _read(store: Store, agent: Agent, given: Arguments) -> dict[str, Any]:
     root, parts = _where(store, agent, given, "read")
-    number, encoding = given.whole("version", None, least=1), given.text("encoding", "")
+    number, encoding = given.whole("version", None, least=1), given.encoding("")
     if number is None or root.kind == "mount":
         return read_any(store, root, parts, encoding)
     data, version = store.files.read_version(root, parts, number)
