@@ -54,7 +54,8 @@ class Request:
     @property
     def cached(self) -> bool:
         """Whether litellm looks into its cache before it calls the model."""
-        caching, cache = self._given.get("caching"), self._given.get("cache") or {}
+        caching = self._given.get("caching")
+        cache: Any = self._given.get("cache") or {}
         wanted = caching is True or (caching is None and import_module("litellm").cache is not None)
         return wanted and cache.get("no-cache") is not True
 
