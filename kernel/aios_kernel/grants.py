@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from aios_kernel.errors import CoreError
+from aios_kernel.errors import AccessDenied, CoreError
 from aios_kernel.identity import open_tasks
 from aios_kernel.scheduling.limiter import Outcome
 from aios_kernel.scheduling.task import State
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aios_kernel.abi import Call, Delta, Reply, Usage
     from aios_kernel.cores.base import Core
+    from aios_kernel.holds import Hold
     from aios_kernel.kernel import Kernel
     from aios_kernel.scheduling.queue import RunQueue
     from aios_kernel.scheduling.task import Task
@@ -81,7 +82,28 @@ class EmbeddedGrant:
             self.job = Job(call, task, task.demand, mailbox)
             task.kill = self.job.kill
             task.notify = lambda: (self._kernel.start(self), notify())[1]
+        hold = task.hold
         self.queue.submit(task)
+        if hold is not None:  # the task is in the queue, out of line: the answer may come at any moment
+            self._ask(hold)
+
+    def _ask(self, hold: Hold) -> None:
+        """Have a held call's question asked; whatever goes wrong with it refuses the call."""
+        task, queue, first = self.task, self.queue, [True]
+
+        def settle(error: BaseException | None) -> None:
+            try:
+                first.pop()
+            except IndexError:
+                return
+            queue.settle(task, error)
+
+        try:
+            hold.begin(settle)
+        except Exception as error:  # noqa: BLE001 - a check may be anybody's; it fails closed
+            refusal = AccessDenied(f"{task.label or task.kind!r} could not be put to whoever decides: {error!r}")
+            refusal.__cause__ = error
+            settle(refusal)
 
     def try_again(self, status: int, retry_after: float | None, notify: Notify) -> None:
         """Queue a refused attempt again; `notify` is called once, when its turn comes or it fails."""

@@ -17,6 +17,7 @@ from aios_kernel.cores.endpoint import EndpointCore
 from aios_kernel.errors import AccessDenied, ConfigError, CoreError, KernelClosed, SyscallError, UnknownName
 from aios_kernel.events import Bus, Event
 from aios_kernel.grants import EmbeddedGrant, EmbeddedSyscall
+from aios_kernel.holds import Hold, chained
 from aios_kernel.identity import Caller, open_tasks
 from aios_kernel.process import ROOT, Process, ProcessTable
 from aios_kernel.router import Router
@@ -55,7 +56,7 @@ class Kernel:
     which cores serve which models (see `Router`). `limits` maps resource patterns to {"in_flight", "rpm", "tpm"}
     (and "window", the seconds that the two rates are for, 60).
     `max_waiting` bounds each run queue. `checks` are called with each call and its process and raise `AccessDenied`
-    to refuse it; one that raises anything else refuses too. `managers` serve the calls of the kinds they name. With `record_content`, "submit" events carry the call and
+    to refuse it, or return a `Hold` for it to wait for; one that raises or returns anything else refuses too. `managers` serve the calls of the kinds they name. With `record_content`, "submit" events carry the call and
     "finish" events the reply of a served one.
     Raises `ConfigError` for what does not exist. Thread-safe; `close()` wakes every waiter.
     """
@@ -69,7 +70,7 @@ class Kernel:
         limits: Mapping[str, Mapping[str, float]] | None = None,
         max_waiting: int | None = None,
         managers: Iterable[Manager] = (),
-        checks: tuple[Callable[[Call, Process], None], ...] = (),
+        checks: tuple[Callable[[Call, Process], Hold | None], ...] = (),
         record_content: bool = False,
         clock: Clock | None = None,
     ) -> None:
@@ -254,7 +255,7 @@ class Kernel:
         process = self._told(*self.processes.enter(call.agent or caller.agent or ROOT, self.clock.now()))
         if process.killed:
             raise process.death()
-        self._check(call, process)
+        hold = self._check(call, process)
         core = self._core_for(call)
         queue = core.queue if core is not None and core.queue is not None else self.queue(_resource(call))
         estimate, demand = _prepared(core, call)
@@ -272,6 +273,7 @@ class Kernel:
             loop_id=caller.loop_id,
             resource=queue.name,
             content=call if self.record_content else None,
+            hold=hold,
         )
         if process.agent.policy is not None and not isinstance(queue.policy, Classes):
             queue.use(Classes(queue.policy))
@@ -337,10 +339,13 @@ class Kernel:
 
     # Wiring --------------------------------------------------------------------------------------------------------
 
-    def _check(self, call: Call, process: Process) -> None:
+    def _check(self, call: Call, process: Process) -> Hold | None:
+        holds: list[Hold] = []
         for check in self.checks:
             try:
-                check(call, process)
+                answer = check(call, process)
+                if answer is not None:
+                    holds.append(_hold(answer))
             except Exception as error:
                 self._emit_event("deny", process=process, kind=call.kind, label=call.label, details={"error": error})
                 if isinstance(error, AccessDenied):
@@ -349,6 +354,7 @@ class Kernel:
                     f"the access check of {call.label!r} for agent {process.name!r} failed, so it is refused: {error!r}"
                 )
                 raise AccessDenied(message) from error
+        return chained(holds)
 
     def _endpoint_core(self, endpoint: str, model: str) -> Core:
         name = f"llm:{endpoint or 'default'}:{model}" if model else f"llm:{endpoint or 'default'}"
@@ -392,6 +398,12 @@ class Kernel:
         if self.bus.active:
             who = {} if process is None else {"pid": process.pid, "agent": process.name}
             self.bus.emit(Event(name=name, time=self.clock.now(), **who, **fields))
+
+
+def _hold(answer: object) -> Hold:
+    if not isinstance(answer, Hold):
+        raise TypeError(f"a check returns None or a Hold, or raises; not {answer!r}")
+    return answer
 
 
 def _checked_limits(limits: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from aios_kernel.abi import Agent
     from aios_kernel.clock import Timer
+    from aios_kernel.holds import Hold
     from aios_kernel.process import Process
 
 __all__ = ["State", "Task"]
@@ -54,6 +55,8 @@ class Task(_WeaklyReferable):
     notify: Callable[[], bool] | None = None
     # How a call that a core serves is ended from outside, while it runs.
     kill: Callable[[BaseException], None] | None = None
+    # What a check has still to find out; while it is there, the task waits out of line.
+    hold: Hold | None = None
     # The agent's settings as the call was made: a later change of group or class must not pull a waiting task about.
     agent: Agent = field(init=False)
 
