@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aios_kernel.errors import StorageError
+from aios_kernel.storage.jail import private
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -65,6 +66,7 @@ class Database:
         self._path = path
         self._fsync = fsync
         self._begin()
+        private(path)  # what SQLite puts beside it is like it
         try:
             self._create()
         except sqlite3.DatabaseError as error:

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from aios_kernel.storage.objects import Objects
     from aios_kernel.storage.roots import Root
 
-__all__ = ["Files", "Point"]
+__all__ = ["MENDING", "POINTS", "Files", "Point"]
 
 Point = str
 #: Where a change can be cut short, in order; a hook is called at each.
-POINTS: tuple[Point, ...] = ("begun", "stored", "staged", "committed", "placed", "settled", "collected")
+POINTS: tuple[Point, ...] = ("begun", "stored", "staged", "committed", "placed", "settled", "collected", "indexed")
+#: Where finishing such a change can itself be cut short.
+MENDING: tuple[Point, ...] = ("mending", "mending staged", "mending placed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +194,12 @@ class Files:
             self.objects.collect(sha, self.records.used)
         self.hook("collected")
         self.changed(root, added.entry, data)
+        self.hook("indexed")
 
     def _finish(self, root: Root, jail: Jail, parts: tuple[str, ...], entry: Entry) -> Entry | None:
         """Make the root what the entry says, after a process died between the two."""
         found = jail.look(parts)
+        self.hook("mending")
         as_said = found is not None and signature(found) == entry.signature
         data: bytes | None = None
         if entry.deleted:
@@ -206,7 +210,9 @@ class Files:
             if not as_said:
                 with self.staging.written(data) as (temporary, status):
                     self.records.settle(entry, signature(status))
+                    self.hook("mending staged")
                     jail.place(self.staging.fd, temporary, parts)
+        self.hook("mending placed")
         self.records.settle(entry)
         self.changed(root, entry, data)
         return self.records.entry(entry.root, entry.path)

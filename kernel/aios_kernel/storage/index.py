@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from aios_kernel.storage.jail import private
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -139,6 +141,7 @@ class KeywordIndex:
             self._connection.execute("DELETE FROM documents WHERE id = ?", row)
 
     def _open(self) -> sqlite3.Connection:
+        private(self._path)
         connection = sqlite3.connect(self._path, timeout=60, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

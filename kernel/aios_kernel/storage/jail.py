@@ -14,7 +14,7 @@ from aios_kernel.storage.paths import joined
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["Jail", "sync", "write_all"]
+__all__ = ["DIRECTORY", "Jail", "private", "sync", "write_all"]
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Non-blocking, so that a pipe put in a file's place cannot hold the reader; no terminal is taken over.
@@ -219,6 +219,11 @@ def _not_a_directory(parent: int, name: str, so_far: PARTS, error: OSError) -> E
     if error.errno in {errno.ENOTDIR, errno.ELOOP}:
         return StorageError(f"{joined(so_far)!r} is not a directory")
     return StorageError(f"directory {joined(so_far)!r} cannot be opened: {error.strerror}")
+
+
+def private(path: str) -> None:
+    """Make a file that only its user can open, unless it is there."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
 def write_all(fd: int, data: bytes) -> None:

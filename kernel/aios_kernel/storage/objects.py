@@ -28,8 +28,9 @@ class Objects:
         self._staging = staging
         self._locks = locks
         self._fsync = fsync
+        path.mkdir(mode=0o700, exist_ok=True)
         for number in range(256):
-            (path / f"{number:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
+            (path / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
 
     @contextmanager
     def kept(self, data: bytes) -> Generator[str, None, None]:

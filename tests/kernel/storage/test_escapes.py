@@ -92,7 +92,19 @@ FOREIGN = {
     "by a path": "agent:../bob",
 }
 # Roots that are no roots.
-NO_ROOTS = ("bob", "agent:", "agent", ":bob", "root:bob", "/", "..", "agent:b\0b", "group:\ud800", "mount:../host", "x" * 5000)
+NO_ROOTS = (
+    "bob",
+    "agent:",
+    "agent",
+    ":bob",
+    "root:bob",
+    "/",
+    "..",
+    "agent:b\0b",
+    "group:\ud800",
+    "mount:../host",
+    "x" * 5000,
+)
 
 
 class World:
@@ -177,7 +189,13 @@ def _attempts():
         yield f"share with {ascii(to)}", "bob", "share", {"path": "secret", "to": to}, StorageError
     yield "a right that is none", "bob", "share", {"path": "secret", "to": "agent:eve", "rights": ["all"]}, StorageError
     yield "no right", "bob", "share", {"path": "secret", "to": "agent:eve", "rights": []}, StorageError
-    yield "for ever and more", "bob", "share", {"path": "secret", "to": "agent:eve", "seconds": float("nan")}, StorageError
+    yield (
+        "for ever and more",
+        "bob",
+        "share",
+        {"path": "secret", "to": "agent:eve", "seconds": float("nan")},
+        StorageError,
+    )
     yield "encoded", "eve", "read", {"path": "%2e%2e%2fsecret"}, FileMissing
     yield "an encoded slash", "eve", "read", {"path": "..%c0%afsecret"}, FileMissing
     yield "a device by its name", "eve", "read", {"path": "dev/null"}, FileMissing
@@ -232,7 +250,9 @@ def test_a_device_is_refused(world):
     place.unlink()
 
 
-@pytest.mark.parametrize("name", ["agents/../../x", "..", "/etc", "a" * 900, "ann/../bob", "agent-bob", "bob ", "BOB", "bоb"])
+@pytest.mark.parametrize(
+    "name", ["agents/../../x", "..", "/etc", "a" * 900, "ann/../bob", "agent-bob", "bob ", "BOB", "bоb"]
+)
 def test_an_agents_name_leads_nowhere(world, name):
     """Whatever an agent is called, its root is its own, below the store, and nobody else's."""
     from aios_kernel.abi import Agent

@@ -1,0 +1,207 @@
+"""Search: what is written is found, what is gone is not, within what the caller may read; the index can be lost."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from aios_kernel.errors import AccessDenied, FileMissing
+from aios_kernel.storage import Found
+from tests.kernel.storage.support import ANN, BOB, As, check_integrity, opened
+
+
+@pytest.fixture
+def library(ann):
+    ann.write(path="animals/cat", content="The cat sleeps all day on the warm stove.")
+    ann.write(path="animals/dog", content="A dog guards the house and sleeps at night.")
+    ann.write(path="plants/oak", content="Oaks grow slowly; the oak in the yard is old.")
+    return ann
+
+
+def _paths(found):
+    return [one["path"] for one in found]
+
+
+def test_words_are_found(library):
+    """Best first, in other forms of a word too; `k` at most; all keywords have to be there."""
+    assert _paths(library.retrieve(query="sleeping cats")) == ["animals/cat", "animals/dog"]
+    assert _paths(library.retrieve(query="sleeping cats", k=1)) == ["animals/cat"]
+    assert _paths(library.retrieve(query="sleeps", keywords=["HOUSE", "night"])) == ["animals/dog"]
+    assert _paths(library.retrieve(keywords="yard")) == ["plants/oak"]
+    assert library.retrieve(query="submarine") == []
+    found = library.retrieve(query="oak")[0]
+    assert (found["root"], found["version"], found["content"][:4]) == ("agent:ann", 1, "Oaks")
+
+
+@pytest.mark.parametrize(
+    "query", ['"', "cat OR", "NEAR(", "*", "text:cat", "-", "a' OR 1=1 --", "(", "^", "\0", "café ☕"]
+)
+def test_a_query_is_words_and_no_language(library, query):
+    """Signs that mean something to the index are only signs."""
+    library.retrieve(query=query)
+
+
+def test_an_index_follows_changes(library):
+    """Overwriting, deleting and rolling back are seen at once."""
+    library.write(path="animals/cat", content="A parrot talks.")
+    assert _paths(library.retrieve(query="stove")) == []
+    assert _paths(library.retrieve(query="parrot")) == ["animals/cat"]
+    library.rollback(path="animals/cat")
+    assert _paths(library.retrieve(query="stove")) == ["animals/cat"]
+    library.delete(path="animals", recursive=True)
+    assert _paths(library.retrieve(query="sleeps stove")) == []
+
+
+def test_collections(library, bob):
+    """A collection is a directory by a name of one's own."""
+    assert library.mount(collection="flora", path="plants") == {
+        "collection": "flora",
+        "root": "agent:ann",
+        "path": "plants",
+        "files": 1,
+    }
+    assert _paths(library.retrieve(query="the sleeps", collection="flora")) == ["plants/oak"]
+    with pytest.raises(FileMissing, match="no collection 'flora'"):
+        bob.retrieve(query="oak", collection="flora")
+
+
+def test_only_what_may_be_read_is_found(library, bob, eve):
+    """Others find nothing of it; a share opens its own part; a collection outlives no right."""
+    assert bob.retrieve(query="cat dog oak") == []
+    with pytest.raises(AccessDenied):
+        eve.retrieve(query="oak", root="agent:ann")
+    made = library.share(path="plants", to="agent:eve")
+    with pytest.raises(AccessDenied):
+        eve.retrieve(query="oak", root="agent:ann")
+    assert _paths(eve.retrieve(query="oak sleeps", root="agent:ann", path="plants")) == ["plants/oak"]
+    eve.mount(collection="borrowed", root="agent:ann", path="plants")
+    assert _paths(eve.retrieve(query="oak", collection="borrowed")) == ["plants/oak"]
+    library.revoke(id=made["id"])
+    with pytest.raises(AccessDenied):
+        eve.retrieve(query="oak", collection="borrowed")
+
+
+def test_many_others_do_not_crowd_out(ann):
+    """The best of a directory are found however many files beside it fit better."""
+    for number in range(120):
+        ann.write(path=f"other/{number}", content="word word word word")
+    ann.write(path="here/a", content="one word among many that are not it")
+    assert _paths(ann.retrieve(query="word", path="here")) == ["here/a"]
+
+
+def test_directories_of_the_host(tmp_path, now):
+    """They are read and searched in place, never written; mounting again takes in what changed; each has its name only."""
+    host = tmp_path / "host"
+    (host / "sub").mkdir(parents=True)
+    (host / "a.txt").write_text("apples and pears")
+    (host / "sub" / "b.txt").write_text("bananas")
+    (host / "link").symlink_to("/etc/hostname")
+    manager = opened(tmp_path / "s", mounts={"host": host}, clock=now)
+    ann = As(manager)
+    assert ann.mount(collection="fruit", root="mount:host")["files"] == 2
+    assert _paths(ann.retrieve(query="bananas", collection="fruit")) == ["sub/b.txt"]
+    assert ann.read(path="a.txt", root="mount:host")["content"] == "apples and pears"
+    assert {one["path"] for one in ann.list(root="mount:host", recursive=True)["entries"]} == {
+        "a.txt",
+        "sub",
+        "sub/b.txt",
+    }
+    for verb, arguments in {"write": {"content": ""}, "delete": {}, "rollback": {}, "create_directory": {}}.items():
+        with pytest.raises(AccessDenied, match="only read"):
+            getattr(ann, verb)(path="a.txt", root="mount:host", **arguments)
+    with pytest.raises(AccessDenied):
+        ann.read(path="link", root="mount:host")
+    (host / "a.txt").write_text("cherries now")
+    (host / "sub" / "b.txt").unlink()
+    assert ann.retrieve(query="bananas", collection="fruit") == []  # gone: not shown from memory
+    ann.mount(collection="fruit", root="mount:host")
+    assert _paths(ann.retrieve(query="cherries", collection="fruit")) == ["a.txt"]
+    manager.close()
+    unmounted = opened(tmp_path / "s", clock=now)
+    with pytest.raises(FileMissing):
+        As(unmounted).retrieve(query="cherries", collection="fruit")
+    unmounted.close()
+
+
+def test_what_others_put_into_a_root_is_found_when_mounted(ann):
+    """Files made beside the manager are taken in by `mount`."""
+    (ann.folder() / "by hand").write_text("quince jelly")
+    assert ann.retrieve(query="quince") == []
+    ann.mount(collection="mine")
+    assert _paths(ann.retrieve(query="quince", collection="mine")) == ["by hand"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "garbage", "stale"])
+def test_an_index_that_is_lost_is_made_anew(tmp_path, damage):
+    """The files are the record: an index that is missing, damaged or of an earlier time is filled again."""
+    base = tmp_path / "s"
+    manager = opened(base)
+    As(manager).write(path="old", content="walnut")
+    manager.close()
+    shutil.copy(base / "index.db", tmp_path / "earlier")
+    manager = opened(base)
+    As(manager).write(path="new", content="hazel")
+    manager.close()
+    if damage == "missing":
+        (base / "index.db").unlink()
+    elif damage == "garbage":
+        (base / "index.db").write_bytes(b"\x00garbage" * 999)
+    else:
+        shutil.copy(tmp_path / "earlier", base / "index.db")
+        rebuilt = opened(base)
+        rebuilt.store.records.forget_index()
+        rebuilt.close()
+    manager = opened(base)
+    assert _paths(As(manager).retrieve(query="walnut hazel")) == ["new", "old"] or _paths(
+        As(manager).retrieve(query="walnut hazel")
+    ) == ["old", "new"]
+    check_integrity(manager)
+    manager.close()
+
+
+class Semantic:
+    """An index of another kind, which can fail: finds by the first letter of what was asked."""
+
+    fresh = True
+
+    def __init__(self) -> None:
+        self.texts = {}
+        self.broken = False
+
+    def index(self, id, text, metadata):
+        if self.broken:
+            raise RuntimeError("no index today")
+        self.texts[id] = (text, dict(metadata))
+
+    def remove(self, id):
+        self.texts.pop(id, None)
+
+    def search(self, query, k, filter):
+        hits = [
+            Found(name, 1.0)
+            for name, (text, metadata) in self.texts.items()
+            if query[0] in text and all(metadata.get(key) == value for key, value in filter.items())
+        ]
+        return hits[:k]
+
+
+def test_any_index_will_do(tmp_path):
+    """An index from outside is told of every change; while it fails, writes do not; the next opening makes up for it."""
+    index = Semantic()
+    manager = opened(tmp_path / "s", index=index)
+    ann, bob = As(manager, ANN), As(manager, BOB)
+    ann.write(path="a", content="xyz")
+    bob.write(path="b", content="xyz")
+    assert _paths(ann.retrieve(query="x")) == ["a"]
+    index.broken = True
+    assert ann.write(path="c", content="xxx")["version"] == 1
+    manager.close()
+    index.broken, index.fresh = False, False
+    manager = opened(tmp_path / "s", index=index)
+    assert _paths(As(manager).retrieve(query="x")) == ["a", "c"]
+    again = Semantic()
+    manager.close()
+    manager = opened(tmp_path / "s", index=again)
+    assert len(again.texts) == 3
+    manager.close()
