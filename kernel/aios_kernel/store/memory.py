@@ -180,7 +180,9 @@ class MemoryStore:
 
     def _check(self, collection: str, ids: Iterable[str], expect: int | None) -> None:
         rows = self._rows.get(collection, {})
-        for name in ids if expect is not None else ():
+        if expect is None:
+            return
+        for name in ids:
             version = rows[name].record.version if name in rows else 0
             if version != expect:
                 raise conflict(collection, name, expect, version)

@@ -5,8 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["raw_words", "stem", "words"]
+__all__ = ["raw_words", "stem", "telling", "words"]
 
+# Words that say little of what a text is about.
+COMMON_WORDS = """
+a about after all also an and any are as at be been but by can could did do does for from get had has have he her
+him his how i if in into is it its just me my no not of on one or our out she should so some than that the their
+them then there they this to too up us very was we were what when where which while who whom whose why will with
+would you your
+"""
+COMMON = frozenset(COMMON_WORDS.split())
 _WORD = re.compile(r"[^\W_]+")
 _VOWEL = re.compile(r"[aeiouy]")
 
@@ -20,6 +28,11 @@ def words(text: str) -> list[str]:
 def raw_words(text: str) -> list[str]:
     """The words of a text as they are written, each once, for a search that knows its own forms of them."""
     return list(dict.fromkeys(_WORD.findall(unicodedata.normalize("NFC", text))))
+
+
+def telling(some: list[str]) -> list[str]:
+    """Leave out the words that say little, unless there are no others."""
+    return [word for word in some if word.casefold() not in COMMON] or some
 
 
 def stem(word: str) -> str:
