@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hold", "chained"]
 
+
 @runtime_checkable
 class Hold(Protocol):
     """A call waits out of line, at no cost to others, until its hold is settled.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from aios_kernel.abi import Usage
 from aios_kernel.errors import AiosError, ConfigError
+from aios_kernel.secrets import redact_data
 from aios_kernel.serial import Serial
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class ChromeTrace:
             self._file.close()
 
     def _append(self, records: Iterable[Record]) -> None:
-        lines = [json.dumps(record, separators=(",", ":"), default=str) for record in records]
+        lines = [json.dumps(redact_data(record), separators=(",", ":"), default=str) for record in records]
         if lines:
             self._file.write(("" if self._first else ",\n") + ",\n".join(lines))
             self._file.flush()  # a killed process loses nothing, a forked one inherits no half line

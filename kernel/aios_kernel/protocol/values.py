@@ -12,6 +12,7 @@ from aios_kernel.abi import Agent, Call, Delta, Reply, Sampling, ToolRequest, To
 from aios_kernel.kernel import KernelStatus
 from aios_kernel.protocol.errors import encode_error
 from aios_kernel.protocol.lines import ProtocolError, plain
+from aios_kernel.secrets import redact_data
 
 if TYPE_CHECKING:
     from aios_kernel.events import Event
@@ -155,13 +156,13 @@ def decode_status(data: Any) -> KernelStatus:
 
 
 def encode_event(event: Event) -> dict[str, Any]:
-    """An event, with what its details and content hold as far as JSON has a form for it."""
+    """An event, with what its details and content hold as far as JSON has a form for it, and no secrets."""
     found = _encode(event)
     if event.details:
         found["details"] = {key: _detail(value) for key, value in event.details.items()}
     if event.content is not None:
         found["content"] = _detail(event.content)
-    return found
+    return redact_data(found)
 
 
 def _detail(value: Any) -> Any:
