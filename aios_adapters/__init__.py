@@ -37,6 +37,8 @@ def enable(
     limits: Mapping[str, Mapping[str, float]] = _NOT_GIVEN,
     trace: str | os.PathLike[str] | None = _NOT_GIVEN,
     record_content: bool = _NOT_GIVEN,
+    budgets: Mapping[str, Mapping[str, Any]] = _NOT_GIVEN,
+    prices: Mapping[str, Any] = _NOT_GIVEN,
     openai_legacy: bool = _NOT_GIVEN,
 ) -> Status:
     """Put the kernel under every supported framework, imported already or later; idempotent and thread-safe.
@@ -56,6 +58,9 @@ def enable(
         limits: {"in_flight", "rpm", "tpm"} by resource pattern.
         trace: file for a Chrome trace of every syscall.
         record_content: whether events carry prompts and arguments.
+        budgets: how much each agent ("*"), one ("agent:NAME"), a group ("group:NAME") or the kernel may use: {"calls",
+            "tokens", "money", "seconds", "repeats"}, and "then": "raise", "pause" or "kill".
+        prices: prices per million tokens by model pattern, over the built-in table's.
         openai_legacy: reinstate `openai.ChatCompletion.create` and the other calls of the openai SDK's 0.x on later
             versions, until `disable()`.
 
@@ -76,6 +81,8 @@ def enable(
         "limits": limits,
         "trace": trace,
         "record_content": record_content,
+        "budgets": budgets,
+        "prices": prices,
         "openai_legacy": openai_legacy,
         "on_kernel_loss": on_kernel_loss,
     }

@@ -28,11 +28,13 @@ def make_kernel(settings: Settings) -> Gate:
         llm=settings.llm,
         limits=settings.limits,
         record_content=settings.record_content,
+        budgets=settings.budgets,
+        prices=settings.prices,
     )
 
 
 #: Settings of a kernel, which one in another process has of its own.
-KERNELS_OWN = ("llm", "policy", "policies", "limits", "trace", "record_content")
+KERNELS_OWN = ("llm", "policy", "policies", "limits", "trace", "record_content", "budgets", "prices")
 
 
 def _remote_kernel(settings: Settings, where: str) -> Gate:

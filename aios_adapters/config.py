@@ -32,6 +32,8 @@ class Settings:
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     trace: str | None = None
     record_content: bool = False
+    budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    prices: Mapping[str, Any] = field(default_factory=dict[str, Any])
     openai_legacy: bool = False
     kernel: str | None = None
     on_kernel_loss: str = "raise"
@@ -61,6 +63,20 @@ def _limits(text: str) -> dict[str, dict[str, float]]:
     return found
 
 
+def _budgets(text: str) -> dict[str, dict[str, Any]]:
+    """What `--budget` is given: scopes separated by semicolons, "*" where none is named."""
+    found: dict[str, dict[str, Any]] = {}
+    for part in filter(None, (one.strip() for one in text.split(";"))):
+        scope, _, values = part.rpartition(":")
+        pairs = [value.partition("=") for value in values.split(",")]
+        if not all(key.strip() and value.strip() for key, _, value in pairs):
+            raise ValueError(f"{part!r} is not of the form SCOPE:KEY=N,KEY=N")
+        words = {"then", "reserve"}
+        given = {key.strip(): value.strip() if key.strip() in words else float(value) for key, _, value in pairs}
+        found.setdefault(scope.strip() or "*", {}).update(given)
+    return found
+
+
 #: Environment variable -> setting, how its text is read, what it means.
 ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "AIOS_LLM": ("llm", str, "serve LLM calls from this core instead of the program's own endpoint"),
@@ -72,6 +88,11 @@ ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
         "limits",
         _limits,
         "limits by resource pattern, as in llm:*:in_flight=4,rpm=60;tool:search:in_flight=1",
+    ),
+    "AIOS_BUDGETS": (
+        "budgets",
+        _budgets,
+        "budgets by scope, as in *:tokens=10000,then=pause;agent:ann:calls=5;kernel:money=1.5",
     ),
     "AIOS_KERNEL": ("kernel", str, "use the kernel of another process: unix:PATH, tcp:HOST:PORT or auto"),
     "AIOS_ON_KERNEL_LOSS": ("on_kernel_loss", str, "run: make calls without a kernel while that one cannot be reached"),
@@ -97,7 +118,7 @@ def _shaped(key: str, value: Any) -> Any:
     """One name may be written without a list, a path as a path."""
     if key in {"only", "exclude"}:
         return _names(value) if isinstance(value, str) else tuple(cast("Sequence[str]", value or ()))
-    if key in {"policies", "limits"}:
+    if key in {"policies", "limits", "budgets", "prices"}:
         return dict(cast("Mapping[str, Any]", value or {}))
     if key == "on_kernel_loss" and value not in ON_LOSS:
         raise UnknownName("on_kernel_loss", value, ON_LOSS)

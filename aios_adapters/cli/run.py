@@ -49,6 +49,14 @@ def add_parser(subparsers: Any) -> None:
         metavar="RESOURCE:KEY=N,...",
         help="limits of resources, such as 'llm:*:in_flight=4,rpm=60'; may be repeated",
     )
+    parser.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        metavar="SCOPE:KEY=N,...",
+        help="what may be used: 'tokens=10000' by each agent, 'agent:ann:calls=5', 'group:g:...', 'kernel:money=1'; may "
+        "be repeated",
+    )
     parser.add_argument("--kernel", metavar="ADDRESS", help="use the kernel at unix:PATH, tcp:HOST:PORT or auto")
     parser.add_argument("--trace", metavar="FILE", help="write a Chrome trace")
     parser.add_argument("--only", metavar="NAMES", help="adapters to enable, separated by commas")
@@ -86,6 +94,7 @@ def _settings(args: argparse.Namespace) -> dict[str, str]:
         "AIOS_POLICY": args.policy,
         "AIOS_LLM": args.llm,
         "AIOS_LIMITS": ";".join(args.limits),
+        "AIOS_BUDGETS": ";".join(args.budget),
         "AIOS_KERNEL": args.kernel,
         # The program may change its working directory before it is read.
         "AIOS_TRACE": args.trace and os.path.abspath(args.trace),  # noqa: PTH100

@@ -65,6 +65,14 @@ def add_parser(subparsers: Any) -> None:
         help="limits of the resources that match a pattern, such as 'llm:*:in_flight=8,rpm=60' (may be repeated)",
     )
     parser.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        metavar="SCOPE:KEY=N,...",
+        help="what may be used: 'tokens=10000' by each agent, 'agent:ann:calls=5', 'group:g:...', 'kernel:money=1' (may be "
+        "repeated)",
+    )
+    parser.add_argument(
         "--max-waiting", type=int, metavar="N", help="refuse calls that would be more than N in a queue"
     )
     parser.add_argument("--token-file", metavar="FILE", help="the token that clients show (made where it is missing)")
@@ -126,6 +134,15 @@ def _limits(texts: list[str]) -> dict[str, dict[str, float]]:
 # The kernel and its models
 
 
+def _budgets(texts: list[str]) -> dict[str, dict[str, Any]]:
+    from aios_adapters.config import ENVIRONMENT
+
+    try:
+        return ENVIRONMENT["AIOS_BUDGETS"][1](";".join(texts))
+    except ValueError as error:
+        raise ConfigError(f"--budget: {error}") from None
+
+
 def _kernel(args: argparse.Namespace, limits: dict[str, dict[str, float]]) -> Kernel:
     from aios_kernel.kernel import Kernel
     from aios_kernel.scheduling.registry import policy
@@ -138,7 +155,10 @@ def _kernel(args: argparse.Namespace, limits: dict[str, dict[str, float]]) -> Ke
             routes[name] = core
     if args.llm:
         routes["*"] = _loaded(args.llm)
-    return Kernel(policy=args.policy, llm=routes or None, limits=limits, max_waiting=args.max_waiting)
+    budgets = _budgets(args.budget)
+    return Kernel(
+        policy=args.policy, llm=routes or None, limits=limits, max_waiting=args.max_waiting, budgets=budgets
+    )
 
 
 def _model(text: str) -> tuple[list[str], Core]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from aios_kernel.abi import Call, Delta, Reply, Usage
+    from aios_kernel.budgets import Charge
     from aios_kernel.cores.base import Core
     from aios_kernel.holds import Hold
     from aios_kernel.kernel import Kernel
@@ -34,10 +35,21 @@ __all__ = ["EmbeddedGrant", "EmbeddedSyscall"]
 class EmbeddedGrant:
     """A grant of the kernel in this process; see `aios_kernel.gate.Grant` for who owns it."""
 
-    __slots__ = ("__weakref__", "_finalizer", "_kernel", "_usage", "call", "core", "job", "kept", "queue", "task")
+    __slots__ = (
+        "__weakref__", "_finalizer", "_kernel", "_usage", "call", "charge", "core", "job", "kept", "queue", "task",
+    )  # fmt: skip
 
-    def __init__(self, kernel: Kernel, call: Call, task: Task, queue: RunQueue, core: Core | None) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        call: Call,
+        task: Task,
+        queue: RunQueue,
+        core: Core | None,
+        charge: Charge | None = None,
+    ) -> None:
         self.call, self.core, self.task = call, core, task
+        self.charge = charge  # what the call holds of its agent's budgets
         self.job: Job | None = None
         self.kept = False
         self._kernel, self.queue = kernel, queue
@@ -112,14 +124,19 @@ class EmbeddedGrant:
 
     def withdraw(self, error: BaseException | None = None) -> None:
         """Leave the queue, or give back what was granted meanwhile; nobody is woken any more."""
+        started = self.job is not None and self.job.started
         self.queue.cancel(self.task, error)
         if self.job is not None:
             self.job.cancel()
+        if self.charge is not None and not started:  # else the core tells what it has cost
+            self.charge.undo()
 
     def woken(self) -> None:
         """Take note that the caller knows of its turn; raise what the call failed with."""
         if self.job is None:  # a core may queue the call again, so that there is more to be notified of
             self.task.notify = None
+        if self.charge is not None and self.task.error is not None and (self.job is None or not self.job.started):
+            self.charge.undo()
         _raise_failure(self.task)
 
     @property
@@ -181,7 +198,7 @@ class EmbeddedGrant:
         if not self.kept:
             self.kept = True
             # `self` must not be reachable from its own finaliser: pass what it needs.
-            self._finalizer = weakref.finalize(self, _abandon, self.job, self.task, self.queue)
+            self._finalizer = weakref.finalize(self, _abandon, self.job, self.task, self.queue, self.charge)
             self._finalizer.atexit = False
         return self
 
@@ -191,14 +208,19 @@ class EmbeddedGrant:
             self._finalizer.detach()
         if self.job is not None and not self.job.done:
             self.job.cancel()
+        # In this thread and before the queue hears of it: the agent's next call must find the books in order.
+        if self.charge is not None:
+            self.charge.end(self._usage, error)
         if self.task.state is not State.DONE:
             self.queue.release(self.task, Outcome(usage=self._usage, error=error))
 
 
-def _abandon(job: Job | None, task: Task, queue: RunQueue) -> None:
+def _abandon(job: Job | None, task: Task, queue: RunQueue, charge: Charge | None) -> None:
     """Give back what a dropped grant held."""
     if job is not None:
         job.cancel()
+    if charge is not None:
+        charge.end(None)
     queue.release(task, Outcome())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fnmatch
 import itertools
 import os
@@ -12,9 +13,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aios_kernel.abi import Agent, Call, LLMCall, Reply, ToolCall
+from aios_kernel.budgets import Budgets
 from aios_kernel.clock import Clock, SystemClock
 from aios_kernel.cores.endpoint import EndpointCore
-from aios_kernel.errors import AccessDenied, ConfigError, CoreError, KernelClosed, SyscallError, UnknownName
+from aios_kernel.errors import (
+    AccessDenied,
+    BudgetExceeded,
+    ConfigError,
+    CoreError,
+    KernelClosed,
+    SyscallError,
+    UnknownName,
+)
 from aios_kernel.events import Bus, Event
 from aios_kernel.grants import EmbeddedGrant, EmbeddedSyscall
 from aios_kernel.holds import Hold, chained
@@ -29,6 +39,7 @@ from aios_kernel.serial import Serial
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from aios_kernel.budgets import Charge
     from aios_kernel.cores.base import Core
     from aios_kernel.events import EventName
     from aios_kernel.managers.base import Manager
@@ -41,11 +52,12 @@ LIMITS = {"in_flight", "rpm", "tpm", "window"}
 
 @dataclass(frozen=True, slots=True)
 class KernelStatus:
-    """A kernel at one moment: granted syscalls by kind, its resources and its agents, as plain data."""
+    """A kernel at one moment: granted syscalls by kind, its resources, agents and budgets, as plain data."""
 
     syscalls: dict[str, int] = field(default_factory=dict[str, int])
     resources: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     agents: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    budgets: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
 class Kernel:
@@ -58,6 +70,7 @@ class Kernel:
     `max_waiting` bounds each run queue. `checks` are called with each call and its process and raise `AccessDenied`
     to refuse it, or return a `Hold` for it to wait for; one that raises or returns anything else refuses too. `managers` serve the calls of the kinds they name. With `record_content`, "submit" events carry the call and
     "finish" events the reply of a served one.
+    `budgets` bound what agents, groups and all together may use, at `prices` (see `Budgets`).
     Raises `ConfigError` for what does not exist. Thread-safe; `close()` wakes every waiter.
     """
 
@@ -72,8 +85,11 @@ class Kernel:
         managers: Iterable[Manager] = (),
         checks: tuple[Callable[[Call, Process], Hold | None], ...] = (),
         record_content: bool = False,
+        budgets: Mapping[str, Mapping[str, Any]] | None = None,
+        prices: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        self.budgets = Budgets(budgets, prices) if budgets else None
         self.checks = list(checks)
         self.managers = tuple(managers)
         self.record_content = record_content
@@ -107,6 +123,8 @@ class Kernel:
             return
         for core in (*self.router.served, *self.managers):
             core.after_fork()
+        if self.budgets is not None:
+            self.budgets = self.budgets.renew()
         open_tasks.set(())
         self._start(self.router.routes, SystemClock() if self._own_clock else self.clock)
 
@@ -123,7 +141,8 @@ class Kernel:
             for kind, count in process.syscalls.items():
                 syscalls[kind] = syscalls.get(kind, 0) + count
         queues = list(self._queues.values())
-        return KernelStatus(syscalls, [queue.status() for queue in queues], [_row(p) for p in self.processes])
+        budgets = [] if self.budgets is None else self.budgets.status(self.clock.now())
+        return KernelStatus(syscalls, [queue.status() for queue in queues], [_row(p) for p in self.processes], budgets)
 
     @property
     def running(self) -> int:
@@ -260,6 +279,7 @@ class Kernel:
         queue = core.queue if core is not None and core.queue is not None else self.queue(_resource(call))
         estimate, demand = _prepared(core, call)
         now = self.clock.now()
+        charge = self._charge(call, process, now)  # last of what may refuse: what is held has a task to give it back
         task = Task(
             next(self._sids),
             process,
@@ -277,7 +297,7 @@ class Kernel:
         )
         if process.agent.policy is not None and not isinstance(queue.policy, Classes):
             queue.use(Classes(queue.policy))
-        return EmbeddedGrant(self, call, task, queue, core)
+        return EmbeddedGrant(self, call, task, queue, core, charge)
 
     def start(self, grant: EmbeddedGrant) -> None:
         """Have the core serve a granted call; whatever goes wrong ends the job with an error."""
@@ -294,6 +314,8 @@ class Kernel:
 
         def ended(outcome: Outcome, reply: Reply | None) -> None:
             task.content = reply if self.record_content else None
+            if grant.charge is not None:
+                grant.charge.end(outcome.usage, outcome.error)
             queue.release(task, outcome)
 
         job.watch(lambda: self.emit(queue, "first_token", task, {}), ended)
@@ -338,6 +360,23 @@ class Kernel:
             raise CoreError(message) from error
 
     # Wiring --------------------------------------------------------------------------------------------------------
+
+    def _charge(self, call: Call, process: Process, now: float) -> Charge | None:
+        """Hold what the call may use of its agent's budgets; do to the agent what its budget says."""
+        if self.budgets is None:
+            return None
+        try:
+            charge, decision = self.budgets.admit(call, process, now)
+        except BudgetExceeded as error:
+            self._emit_event("deny", process=process, kind=call.kind, label=call.label, details={"error": error})
+            if error.kill:
+                with contextlib.suppress(ConfigError):  # another of its calls was there first
+                    self.kill(process.pid)
+            raise
+        if decision == "pause":
+            with contextlib.suppress(ConfigError):
+                self.pause(process.pid)
+        return charge
 
     def _check(self, call: Call, process: Process) -> Hold | None:
         holds: list[Hold] = []

@@ -147,7 +147,9 @@ def _reply_parts(values: dict[str, Any], request: type[Any]) -> dict[str, Any]:
 
 def encode_status(status: KernelStatus) -> dict[str, Any]:
     """A kernel's status."""
-    return {"syscalls": status.syscalls, "resources": plain(status.resources), "agents": plain(status.agents)}
+    rows = {"resources": plain(status.resources), "agents": plain(status.agents)}
+    more = {"budgets": plain(status.budgets)} if status.budgets else {}
+    return {"syscalls": status.syscalls, **rows, **more}
 
 
 def decode_status(data: Any) -> KernelStatus:
