@@ -31,6 +31,7 @@ async def main() -> None:
         base_url=os.environ["OPENAI_BASE_URL"],
         api_key=os.environ["OPENAI_API_KEY"],
         streaming=True,
+        max_tokens=200,
     )
     writer = Agent("writer", prompt="Write a short offer.", config=llm)
     clerk = Agent(

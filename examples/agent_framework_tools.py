@@ -32,10 +32,12 @@ async def main() -> None:
         base_url=os.environ["OPENAI_BASE_URL"],
         api_key=os.environ["OPENAI_API_KEY"],
     )
-    writer = Agent(client, name="writer", instructions="Write a short offer.")
+    brief = {"max_tokens": 200}
+    writer = Agent(client, name="writer", instructions="Write a short offer.", default_options=brief)
     clerk = Agent(
         client,
         name="clerk",
+        default_options=brief,
         instructions="Look up the price, compute the total, let the writer word the offer, and give it.",
         tools=[price, total, writer.as_tool(description="Words an offer.", approval_mode="never_require")],
     )

@@ -16,6 +16,7 @@ LLM = {
             "model": os.environ["OPENAI_MODEL"],
             "base_url": os.environ["OPENAI_BASE_URL"],
             "api_key": os.environ["OPENAI_API_KEY"],
+            "max_tokens": 200,
         }
     ],
     "cache_seed": None,

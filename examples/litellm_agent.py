@@ -20,11 +20,11 @@ def tool(name: str, description: str, **properties: str) -> dict:
 
 
 def stock(item: str) -> str:
-    return f"{STOCK[item]} left"
+    return f"{STOCK.get(item, 'none')} left"
 
 
 def order(item: str, count: int) -> str:
-    STOCK[item] += count
+    STOCK[item] = STOCK.get(item, 0) + count
     return f"ordered {count}, now {STOCK[item]}"
 
 
@@ -35,7 +35,7 @@ TOOLS = [
 ]
 
 messages = [{"role": "user", "content": "Make sure that we have at least 10 pears."}]
-while True:
+for _ in range(6):
     reply = litellm.completion(
         model=f"openai/{os.environ['OPENAI_MODEL']}",
         api_base=os.environ["OPENAI_BASE_URL"],
@@ -43,6 +43,7 @@ while True:
         messages=messages,
         tools=TOOLS,
         num_retries=2,
+        max_tokens=200,
     )
     message = reply.choices[0].message
     messages.append(message)

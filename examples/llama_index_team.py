@@ -37,6 +37,7 @@ async def main() -> None:
         model=os.environ["OPENAI_MODEL"],
         api_base=os.environ["OPENAI_BASE_URL"],
         api_key=os.environ["OPENAI_API_KEY"],
+        max_tokens=200,
     )
     clerk = FunctionAgent(
         name="clerk",

@@ -18,7 +18,7 @@ from metagpt.roles import Role
 from metagpt.team import Team
 from metagpt.utils.common import CodeParser
 
-LLM = {key: os.environ[f"OPENAI_{key.upper()}"] for key in ("base_url", "api_key", "model")}
+LLM: dict = {"max_token": 400} | {key: os.environ[f"OPENAI_{key.upper()}"] for key in ("base_url", "api_key", "model")}
 
 
 class WriteCode(Action):

@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from agents import Agent, OpenAIChatCompletionsModel, Runner, SQLiteSession, function_tool
+from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, Runner, SQLiteSession, function_tool
 from openai import AsyncOpenAI
 
 import aios_adapters
@@ -28,13 +28,15 @@ def total(price: int, count: int) -> int:
 async def main() -> None:
     client = AsyncOpenAI(base_url=os.environ["OPENAI_BASE_URL"], api_key=os.environ["OPENAI_API_KEY"])
     model = OpenAIChatCompletionsModel(model=os.environ["OPENAI_MODEL"], openai_client=client)
-    writer = Agent(name="writer", instructions="Write a short offer.", model=model)
+    settings = ModelSettings(max_tokens=200)
+    writer = Agent(name="writer", instructions="Write a short offer.", model=model, model_settings=settings)
     clerk = Agent(
         name="clerk",
         instructions="Look up the price, compute the total, then hand over to the writer.",
         tools=[price, total],
         handoffs=[writer],
         model=model,
+        model_settings=settings,
     )
     session = SQLiteSession("offers")
     result = await Runner.run(clerk, "Offer me 5 pears.", session=session)

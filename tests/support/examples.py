@@ -1,0 +1,80 @@
+"""The programs in examples/, each with the environment that has its framework, and the way to start one on a kernel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests import envs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["EXAMPLES", "MODEL", "Example"]
+
+MODEL = "smollm2-135m-tools"  # the embedded model's own name: what programs ask for is in its replies
+#: MetaGPT does not start without a model in a config file of its own; its example names another.
+METAGPT = "llm: {api_type: openai, base_url: 'http://127.0.0.1:9/v1', api_key: not-needed, model: unused}\n"
+NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: a program that calls an endpoint by itself fails
+
+
+@dataclass(frozen=True)
+class Example:
+    """One program: its file in examples/, its framework's name, and its environment ("" is this interpreter's)."""
+
+    file: str
+    framework: str
+    environment: str
+
+    @property
+    def path(self) -> Path:
+        """The program."""
+        return envs.ROOT / "examples" / self.file
+
+    @property
+    def built(self) -> bool:
+        """Whether its environment is there already."""
+        return not self.environment or envs.environments()[self.environment].python.exists()
+
+    def python(self) -> Path | str:
+        """Its interpreter; the environment is built where it is missing."""
+        return envs.build(envs.environments()[self.environment]) if self.environment else sys.executable
+
+    def start(self, kernel: str, folder: Path, **options: Any) -> subprocess.Popen[str]:
+        """Start it in a folder, unchanged, on the kernel at this address; there is no endpoint beside that."""
+        variables = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("AIOS_")},
+            "PYTHONPATH": os.pathsep.join(str(envs.ROOT / part) for part in envs.PACKAGE_ROOTS),
+            "PYTHONUNBUFFERED": "1",
+            "AIOS_KERNEL": kernel,
+            "OPENAI_BASE_URL": NOWHERE,
+            "OPENAI_API_KEY": "not-needed",
+            "OPENAI_MODEL": MODEL,
+            "OPENAI_AGENTS_DISABLE_TRACING": "1",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # it would look for a newer one in the network
+            "METAGPT_PROJECT_ROOT": str(folder),
+        }
+        (folder / "config").mkdir(parents=True, exist_ok=True)
+        (folder / "config" / "config2.yaml").write_text(METAGPT)
+        settings: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+        command = [str(self.python()), str(self.path)]
+        return subprocess.Popen(command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, **settings)
+
+
+EXAMPLES = (
+    Example("metagpt_team.py", "MetaGPT 0.8", "metagpt"),
+    Example("open_interpreter_task.py", "Open Interpreter 0.4", "open-interpreter"),
+    Example("autogen_classic_chat.py", "AutoGen 0.2", "autogen-classic"),
+    Example("autogen_team.py", "AutoGen 0.7", "autogen"),
+    Example("langgraph_agent.py", "LangGraph 1", "langchain-1.7"),
+    Example("ag2_team.py", "AG2 1", "ag2"),
+    Example("agent_framework_tools.py", "Agent Framework 1", "agent-framework"),
+    Example("litellm_agent.py", "litellm", "litellm"),
+    Example("llama_index_team.py", "LlamaIndex 0.14", "llama-index"),
+    Example("openai_agents_triage.py", "OpenAI Agents SDK", "openai-agents"),
+    Example("openai_react.py", "openai SDK 3", "openai-3"),
+    Example("reflexion.py", "the kernel's own", ""),
+)
