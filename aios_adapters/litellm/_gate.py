@@ -62,8 +62,8 @@ class _Series:
         stack.enter_context(calls.claiming(self.grant))
 
     def done(self, result: Any) -> Any:
-        """Hand out the result; a leased stream keeps the grant."""
-        return handed_over(self.grant, result) if self.grant is not None and self.grant.lease else result
+        """Hand out the result; a stream keeps the grant."""
+        return result if self.grant is None else handed_over(self.grant, result)
 
 
 #: The series of this context that has not entered the kernel yet, and what leaves it again.
@@ -149,7 +149,7 @@ async def _late(series: _Series, pending: Any) -> Any:
             if series.served.ready:
                 pending.close()
                 stack.enter_context(assigned(serving, series.served))
-                return series.call()
+                return series.done(series.call())
             return series.done(await pending)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import weakref
 from collections.abc import Callable
@@ -28,15 +29,21 @@ def read_usage(value: Any) -> Usage | None:
 
 
 def handed_over(grant: Grant, result: Any) -> Any:
-    """Account for a finished leased call, or leave the grant with the stream that is still to be read."""
-    if hasattr(result, "__next__") or hasattr(result, "__anext__"):
-        kept = grant.keep()
-        with _LOCK:
-            _GRANTS[result] = kept
-        weakref.finalize(result, kept.release)
-    else:
-        calls.report(grant, read_usage, result)
-    return result
+    """Account for a finished call, or leave the grant with the stream that is still to be read.
+
+    litellm keeps the stream that it made in its own records of the call: in a cycle, and for the thread until its next
+    call. That would hold the grant of a stream that the program has dropped, and the program's next call might wait for
+    it for ever. So the program gets a copy, which shares everything but nobody else has.
+    """
+    if not (hasattr(result, "__next__") or hasattr(result, "__anext__")):
+        if grant.lease:
+            calls.report(grant, read_usage, result)
+        return result
+    stream, kept = copy.copy(result), grant.keep()
+    with _LOCK:
+        _GRANTS[stream] = kept
+    weakref.finalize(stream, kept.release).atexit = False
+    return stream
 
 
 def next_(native: Function) -> Function:
@@ -101,6 +108,7 @@ def _grant(stream: Any) -> Grant | None:
 
 
 def _seen(grant: Grant, item: Any) -> Any:
-    grant.first_token()
-    calls.report(grant, read_usage, item)
+    if grant.lease:
+        grant.first_token()
+        calls.report(grant, read_usage, item)
     return item

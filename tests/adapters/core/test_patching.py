@@ -397,3 +397,18 @@ def test_a_missing_module_stays_missing(package):
             __import__("lately.nothing")
     finally:
         hooks.uninstall()
+
+
+def test_aliases_hold_the_one_replacement(patcher, monkeypatch):
+    """What else holds the identical function gets the identical replacement, so that it pickles; others stay."""
+    module, copied, other = types.ModuleType("m_defines"), types.ModuleType("m_copies"), types.ModuleType("m_other")
+    module.ask = copied.ask = native = Base.plain
+    other.ask = different = Base.static
+    for one in (module, copied, other):
+        monkeypatch.setitem(sys.modules, one.__name__, one)
+    aliases = ("m_copies:ask", "m_other:ask", "m_missing:ask", "m_copies:missing")
+    patcher.apply(module, [Patch(module="m_defines", path="ask", wrap=logged, aliases=aliases)], "a")
+    assert module.ask is copied.ask is not native
+    assert other.ask is different
+    patcher.undo()
+    assert module.ask is copied.ask is native

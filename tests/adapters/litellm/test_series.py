@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 
 import litellm
@@ -15,11 +16,20 @@ from aios_kernel.cores.scripted import ScriptedCore
 from tests.adapters.litellm.programs import HTTP, SAY, SDK, at, router, seen
 from tests.support.columns import ONCE, SERVE
 
+#: Newer versions export functions that look up the real ones at each call; older ones export the real ones.
+DISPATCHES = importlib.util.find_spec("litellm.chat_completions") is not None
+
+
+async def settled():
+    """Let litellm's own tasks, which fill its cache, have their turns."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
 
 @pytest.fixture
 def cache():
     """Newer versions look into their cache by a module of their proxy, whose requirements are many and heavy."""
-    if importlib.util.find_spec("litellm.chat_completions") is not None:
+    if DISPATCHES:
         pytest.importorskip("soundfile", reason="litellm[proxy] is not installed")
     litellm.cache = Cache(type="local")
     yield
@@ -60,6 +70,7 @@ async def test_an_answer_out_of_the_cache_is_no_syscall(cache, endpoint, enabled
     litellm.completion(SDK, SAY, cache={"no-cache": True}, **at(endpoint.base_url))
     other = [{"role": "user", "content": "another question"}]
     await litellm.acompletion(SDK, other, **at(endpoint.base_url))
+    await settled()
     await litellm.acompletion(SDK, other, **at(endpoint.base_url))
     assert (len(endpoint.requests), kernel.status().syscalls) == (3, {"llm": 3})
     assert not any(queue["running"] for queue in kernel.status().resources)
@@ -75,6 +86,7 @@ async def test_a_served_answer_is_cached_too(cache, endpoint, enabled):
     for _ in range(2):
         answer = await litellm.acompletion(SDK, other, **at(endpoint.base_url))
         assert answer.choices[0].message.content == "second"
+        await settled()
     assert (endpoint.requests, kernel.status().syscalls) == ([], {"llm": 2})
 
 
@@ -110,10 +122,10 @@ async def test_functions_taken_before_enable(endpoint, enabled):
     await early_acompletion(SDK, SAY, **at(endpoint.base_url))
     await early_acompletion(HTTP, SAY, **at(endpoint.base_url))
     assert kernel.status().syscalls == {"llm": 3}
-    early_completion(HTTP, SAY, **at(endpoint.base_url))
-    assert kernel.status().syscalls == {"llm": 4}
-    assert len(list(early_completion(HTTP, SAY, stream=True, **at(endpoint.base_url)))) > 1
-    assert kernel.status().syscalls == {"llm": 5}
+    if DISPATCHES:
+        early_completion(HTTP, SAY, **at(endpoint.base_url))
+        assert len(list(early_completion(HTTP, SAY, stream=True, **at(endpoint.base_url)))) > 1
+        assert kernel.status().syscalls == {"llm": 5}
     assert not any(queue["running"] for queue in kernel.status().resources)
 
 
@@ -121,11 +133,12 @@ async def test_functions_taken_before_enable(endpoint, enabled):
 async def test_functions_taken_before_enable_are_served(endpoint, enabled):
     """What a core answers reaches them too."""
     kernel = enabled(llm=ScriptedCore(lambda call: Reply(text="served here")))
-    for model in (SDK, HTTP):
+    for model in (SDK, HTTP) if DISPATCHES else (SDK,):
         assert early_completion(model, SAY, **at(endpoint.base_url)).choices[0].message.content == "served here"
+    for model in (SDK, HTTP):
         answer = await early_acompletion(model, SAY, **at(endpoint.base_url))
         assert answer.choices[0].message.content == "served here"
-    assert (endpoint.requests, kernel.status().syscalls) == ([], {"llm": 4})
+    assert (endpoint.requests, kernel.status().syscalls) == ([], {"llm": 4 if DISPATCHES else 3})
 
 
 @pytest.mark.shows(ONCE)

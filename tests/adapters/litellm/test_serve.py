@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 
 import litellm
@@ -18,7 +17,6 @@ from tests.adapters.litellm.programs import ASYNC, HTTP, SAY, SDK, SYNC, TOOLS, 
 from tests.support.columns import ASYNC as ASYNC_COLUMN
 from tests.support.columns import DENIAL, IDENTITY, SERVE, STREAM
 from tests.support.columns import TOOLS as TOOLS_COLUMN
-from tests.support.waiting import wait_until
 
 WEIGHED = Reply(
     tool_calls=(ToolRequest(id="call_1", name="weigh", arguments='{"what": "pear"}'),),
@@ -117,7 +115,7 @@ def test_a_stream_that_is_left_stops_the_core(endpoint, enabled):
     stream = litellm.completion(SDK, SAY, stream=True, **at(endpoint.base_url))
     next(stream)
     del stream
-    wait_until(lambda: gc.collect() >= 0 and not any(queue["running"] for queue in kernel.status().resources))
+    assert not any(queue["running"] for queue in kernel.status().resources)
     assert litellm.completion(SDK, SAY, **at(endpoint.base_url)).choices[0].message.content == "served in words"
 
 
