@@ -18,6 +18,12 @@ AiosError
     │   └── FileMissing (FileNotFoundError)
     ├── StoreError                  a store of records cannot do what is asked
     │   └── NoteMissing (LookupError)   an agent has no such note
+    ├── ToolError                   a tool cannot do what it was asked
+    │   ├── ToolUnknown (LookupError)     no tool is registered under the name
+    │   ├── ToolArguments (ValueError)    the arguments do not fit the tool's schema
+    │   ├── ToolUnavailable               what the tool needs is not there: a package, a program, a key, a sandbox
+    │   ├── ToolTimeout (TimeoutError)    the tool did not end in its time
+    │   └── ToolFailed                    the tool raised
     ├── VersionConflict             what was to be changed is not the version that the caller knows
     ├── JournalError                the journal cannot be used, or has no answer that can be given back
     │   └── JournalDivergence       a strict replay met a call that is not in the journal
@@ -57,6 +63,12 @@ __all__ = [
     "StorageError",
     "StoreError",
     "SyscallError",
+    "ToolArguments",
+    "ToolError",
+    "ToolFailed",
+    "ToolTimeout",
+    "ToolUnavailable",
+    "ToolUnknown",
     "UnknownName",
     "VersionConflict",
 ]
@@ -145,6 +157,30 @@ class StoreError(SyscallError):
 
 class NoteMissing(StoreError, LookupError):
     """The agent has no such note."""
+
+
+class ToolError(SyscallError):
+    """A tool cannot do what it was asked."""
+
+
+class ToolUnknown(ToolError, LookupError):
+    """No tool is registered under the name; the message names the nearest."""
+
+
+class ToolArguments(ToolError, ValueError):
+    """The arguments do not fit the tool's schema; the message says which, and how to put it right."""
+
+
+class ToolUnavailable(ToolError):
+    """What the tool needs is not there: a package, a program, a key, a sandbox."""
+
+
+class ToolTimeout(ToolError, TimeoutError):
+    """The tool did not end in its time."""
+
+
+class ToolFailed(ToolError):
+    """The tool raised; the cause says what."""
 
 
 class VersionConflict(SyscallError):

@@ -10,7 +10,7 @@ import os
 import threading
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aios_kernel.abi import Agent, Call, LLMCall, Reply, ToolCall
 from aios_kernel.budgets import Budgets
@@ -113,6 +113,8 @@ class Kernel:
         self._queues: dict[str, RunQueue] = {}
         self._sids = itertools.count(1)
         self.router = Router(llm, self._endpoint_core, self._attach)
+        for manager in self.managers:
+            manager.bind(self)
 
     def renew(self) -> None:
         """Begin afresh in a forked child: no agents, no calls, no subscribers; the cores keep what they have loaded.
@@ -276,8 +278,9 @@ class Kernel:
             raise process.death()
         hold = self._check(call, process)
         core = self._core_for(call)
-        queue = core.queue if core is not None and core.queue is not None else self.queue(_resource(call))
+        # Before the queue is made: a call that cannot be served leaves none behind.
         estimate, demand = _prepared(core, call)
+        queue = core.queue if core is not None and core.queue is not None else self.queue(_resource(call))
         now = self.clock.now()
         charge = self._charge(call, process, now)  # last of what may refuse: what is held has a task to give it back
         task = Task(
@@ -430,8 +433,8 @@ class Kernel:
         return {}
 
     def _limiter(self, resource: str) -> Limiter:
-        limit = self._limits_of(resource).get("in_flight")
-        return FixedLimiter(None if limit is None else int(limit))
+        limits = [self._limits_of(resource).get("in_flight"), *(one.limit_of(resource) for one in self.managers)]
+        return FixedLimiter(min((int(limit) for limit in limits if limit is not None), default=None))
 
     def _emit_event(self, name: EventName, *, process: Process | None = None, **fields: Any) -> None:
         if self.bus.active:
@@ -461,7 +464,7 @@ def _prepared(core: Core | None, call: Call) -> tuple[float, Any]:
     if core is None:
         return call.estimate, None
     try:
-        return core.estimate(call), core.prepare(call) if isinstance(call, LLMCall) else None
+        return core.estimate(call), core.prepare(cast("LLMCall", call))  # a manager gets the calls of its own kinds
     except CoreError as error:
         error.taken = False
         raise

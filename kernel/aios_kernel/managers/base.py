@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aios_kernel.abi import Call
+    from aios_kernel.kernel import Kernel
     from aios_kernel.process import Process
     from aios_kernel.serving import Job
 
@@ -50,6 +51,19 @@ class Manager(Core):
     def takes(self, call: Call) -> bool:
         """Whether this manager serves the call; else it is a lease."""
         return call.kind in self.kinds and not call.lease
+
+    def bind(self, kernel: Kernel) -> None:
+        """Take the kernel whose calls this manager serves, before the first of them; for managers that make calls."""
+        del kernel
+
+    def limit_of(self, resource: str) -> int | None:
+        """The parallel limit that the manager itself sets for a run queue; the kernel's own may be lower."""
+        del resource
+        return None
+
+    def prepare(self, call: Any) -> Any:
+        """Check a call before it is queued, in its caller's thread; what it returns is the job's `prepared`."""
+        del call
 
     # The Core interface
 
