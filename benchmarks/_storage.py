@@ -1,6 +1,6 @@
 """The storage manager under load and under `kill -9`: functions for the benchmarks, and the program that is killed.
 
-    python benchmarks/_storage.py [--kills N] [--agents N]
+python benchmarks/_storage.py [--kills N] [--agents N]
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ import _common as common
 
 common.use_checkout()
 
-from aios_kernel.abi import Agent, StorageCall
-from aios_kernel.errors import AiosError, FileMissing
-from aios_kernel.kernel import Kernel
-from aios_kernel.storage import StorageManager
-from aios_kernel.storage.files import MENDING, POINTS
+from aios_kernel.abi import Agent, StorageCall  # noqa: E402
+from aios_kernel.errors import AiosError, FileMissing  # noqa: E402
+from aios_kernel.kernel import Kernel  # noqa: E402
+from aios_kernel.storage import StorageManager  # noqa: E402
+from aios_kernel.storage.files import MENDING, POINTS  # noqa: E402
 
 THREADS = 4
 FILES = 3  # of each thread
@@ -55,8 +55,8 @@ def writes_per_second(agents: int, *, seconds: float = 3.0, size: int = 500, fsy
             while (begin := time.monotonic()) < end:
                 turn += 1
                 content = f"{number} {turn} ".ljust(size, "x")
-                call = StorageCall(agent=Agent(name=f"a{number}"), verb="write")
-                call.arguments.update(path="notes", content=content)
+                arguments = {"path": "notes", "content": content}
+                call = StorageCall(agent=Agent(name=f"a{number}"), verb="write", arguments=arguments)
                 with kernel.syscall(call) as grant:
                     grant.reply()
                 waited.append(time.monotonic() - begin)
@@ -94,7 +94,9 @@ class Crashes:
     def __init__(self, base: Path, seed: int = 1) -> None:
         self.base = base
         self.random = random.Random(seed)
-        self.state: dict[str, tuple[int, str | None]] = {}  # what each file has to be: its version and its content's hash
+        self.state: dict[
+            str, tuple[int, str | None]
+        ] = {}  # what each file has to be: its version and its content's hash
         self.report: dict[str, Any] = {
             "kills": 0,
             "acknowledged": 0,
@@ -144,7 +146,7 @@ class Crashes:
                 child.kill()
         child.stdout.close()
         ended = child.wait()
-        if ended != -signal.SIGKILL and ended != 0:
+        if ended not in {-signal.SIGKILL, 0}:
             self.report["problems"].append(f"the writer ended by itself with {ended}")
         self.report["kills"] += ended == -signal.SIGKILL
         self.report["acknowledged"] += len(acknowledged)

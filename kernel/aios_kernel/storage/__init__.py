@@ -1,6 +1,6 @@
 """Storage: files of agents, with roots that nothing leaves, versions, capabilities and search."""
 
-from aios_kernel.storage.index import Found, KeywordIndex, SearchIndex
+from aios_kernel.storage.index import KeywordIndex
 from aios_kernel.storage.manager import StorageManager
 
-__all__ = ["Found", "KeywordIndex", "SearchIndex", "StorageManager"]
+__all__ = ["KeywordIndex", "StorageManager"]

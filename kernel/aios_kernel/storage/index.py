@@ -1,4 +1,4 @@
-"""Search in files: what an index has to offer, the default one (full text in SQLite), and keeping an index up to date."""
+"""Search in files: the default index, full text in SQLite, and what keeps any index up to date."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import logging
 import re
 import sqlite3
 import threading
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from aios_kernel.storage.jail import private
+from aios_kernel.store.base import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from aios_kernel.storage.records import Entry, Records
     from aios_kernel.storage.roots import Root
+    from aios_kernel.store.base import SearchIndex
 
-__all__ = ["Found", "Indexer", "KeywordIndex", "SearchIndex"]
+__all__ = ["Indexer", "KeywordIndex"]
 
 log = logging.getLogger(__name__)
 INDEXED_CHARACTERS = 200_000  # of each file
@@ -29,45 +30,10 @@ CREATE VIRTUAL TABLE IF NOT EXISTS texts USING fts5 (text, tokenize = 'porter un
 """
 
 
-class _Hit(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def score(self) -> float: ...
-
-
-class SearchIndex(Protocol):
-    """What the manager asks of an index; it may forget everything, since the files are the record.
-
-    `fresh` (may be missing) says that the index begins with nothing and has to be filled.
-    """
-
-    def index(self, id: str, text: str, metadata: Mapping[str, Any]) -> None:  # noqa: A002 - the interface's word
-        """Keep a text under an id, in place of what is there."""
-        ...
-
-    def remove(self, id: str) -> None:  # noqa: A002
-        """Forget an id; one that is not there is as good."""
-        ...
-
-    def search(self, query: str, k: int, filter: Mapping[str, Any]) -> Sequence[_Hit]:  # noqa: A002
-        """The `k` best, best first, among those whose metadata has every value of `filter`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One hit: a higher score is better."""
-
-    id: str
-    score: float
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
 class KeywordIndex:
     """SQLite's full-text search, ranked by BM25: finds words and their inflections, not meanings.
 
-    A file that is damaged is thrown away; the manager fills the index anew.
+    `fresh` says that it begins with nothing and has to be filled; so it does where its file was damaged.
     """
 
     def __init__(self, path: str) -> None:
@@ -107,7 +73,7 @@ class KeywordIndex:
             finally:
                 self._connection.execute("COMMIT")
 
-    def search(self, query: str, k: int, filter: Mapping[str, Any]) -> list[Found]:  # noqa: A002
+    def search(self, query: str, k: int, filter: Mapping[str, Any]) -> list[Hit]:  # noqa: A002
         """The `k` best, best first, among those whose metadata has every value of `filter`."""
         words = re.findall(r"\w+", query)
         if not words:
@@ -117,11 +83,11 @@ class KeywordIndex:
         asked = " OR ".join(f'"{word}"' for word in words)
         with self._lock:
             rows = self._connection.execute(
-                f"""SELECT name, bm25(texts), metadata FROM texts JOIN documents ON documents.id = texts.rowid
+                f"""SELECT name, bm25(texts) FROM texts JOIN documents ON documents.id = texts.rowid
                     WHERE texts MATCH ?{where} ORDER BY bm25(texts), name LIMIT ?""",  # noqa: S608 - marks only
                 (asked, *values, k),
             ).fetchall()
-        return [Found(name, -rank, json.loads(metadata)) for name, rank, metadata in rows]
+        return [Hit(id=name, score=-rank) for name, rank in rows]
 
     def after_fork(self) -> None:
         """Open the file anew; the parent's connection must not even be closed here."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aios_kernel.abi import Agent, Call
     from aios_kernel.process import Process
     from aios_kernel.storage.files import Point
-    from aios_kernel.storage.index import SearchIndex
+    from aios_kernel.store.base import SearchIndex
 
 __all__ = ["StorageManager"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aios_kernel.errors import FileMissing, KernelClosed, StorageError, SyscallError
 from aios_kernel.storage.database import Database
 from aios_kernel.storage.files import Files
-from aios_kernel.storage.index import Indexer, KeywordIndex, SearchIndex
+from aios_kernel.storage.index import Indexer, KeywordIndex
 from aios_kernel.storage.locks import Locks
 from aios_kernel.storage.objects import Objects
 from aios_kernel.storage.paths import parts_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aios_kernel.abi import Agent
     from aios_kernel.storage.files import Point
     from aios_kernel.storage.records import Entry
+    from aios_kernel.store.base import SearchIndex
 
 __all__ = ["Store"]
 
@@ -107,8 +108,8 @@ class Store:
         self.locks.after_fork()
         self.database.after_fork()
         self.staging.after_fork()
-        if self._own_index is not None:
-            self._own_index.after_fork()
+        for renew in filter(None, [getattr(self.index, "after_fork", None)]):
+            renew()
 
     def _close(self) -> None:
         self.staging.close()

@@ -184,9 +184,9 @@ def _attempts():
             yield f"{verb} all of {what}", "eve", verb, {"root": root}, AccessDenied
         yield f"shares of {what}", "eve", "shares", {"root": root}, AccessDenied
     for root in NO_ROOTS:
-        yield f"no root {ascii(root)[:30]}", "eve", "read", {"path": "secret", "root": root}, StorageError
+        yield f"no root {ascii(root)[:30]!s}", "eve", "read", {"path": "secret", "root": root}, StorageError
     for to in ("*", "public", "https://example.com", "agent:", "agent:*\0", "everyone", "", "mount:host"):
-        yield f"share with {ascii(to)}", "bob", "share", {"path": "secret", "to": to}, StorageError
+        yield f"share with {to!a}", "bob", "share", {"path": "secret", "to": to}, StorageError
     yield "a right that is none", "bob", "share", {"path": "secret", "to": "agent:eve", "rights": ["all"]}, StorageError
     yield "no right", "bob", "share", {"path": "secret", "to": "agent:eve", "rights": []}, StorageError
     yield (
@@ -359,11 +359,11 @@ def _exchange(one: Path, other: Path) -> None:
 
 def test_nothing_stays_open(world):
     """Refused calls leave no descriptor behind."""
-    count = len(os.listdir("/proc/self/fd"))
+    count = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         for what in (*PLANTED.values(), "plain", "real", "nowhere/a"):
             with suppress(StorageError, AccessDenied):
                 world.ann.read(path=what)
             with suppress(StorageError, AccessDenied):
                 world.ann.list(path=what)
-    assert len(os.listdir("/proc/self/fd")) <= count + 4
+    assert len(list(Path("/proc/self/fd").iterdir())) <= count + 4

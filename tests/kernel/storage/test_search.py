@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from aios_kernel.errors import AccessDenied, FileMissing
-from aios_kernel.storage import Found
+from aios_kernel.store import Hit, Hybrid, HybridIndex, SQLiteStore
 from tests.kernel.storage.support import ANN, BOB, As, check_integrity, opened
 
 
@@ -169,17 +169,17 @@ class Semantic:
         self.texts = {}
         self.broken = False
 
-    def index(self, id, text, metadata):
+    def index(self, id, text, metadata):  # noqa: A002 - the interface's words
         if self.broken:
             raise RuntimeError("no index today")
         self.texts[id] = (text, dict(metadata))
 
-    def remove(self, id):
+    def remove(self, id):  # noqa: A002
         self.texts.pop(id, None)
 
-    def search(self, query, k, filter):
+    def search(self, query, k, filter):  # noqa: A002
         hits = [
-            Found(name, 1.0)
+            Hit(id=name, score=1.0)
             for name, (text, metadata) in self.texts.items()
             if query[0] in text and all(metadata.get(key) == value for key, value in filter.items())
         ]
@@ -205,3 +205,34 @@ def test_any_index_will_do(tmp_path):
     manager = opened(tmp_path / "s", index=again)
     assert len(again.texts) == 3
     manager.close()
+
+
+def test_by_meaning_and_by_words(tmp_path):
+    """The store's hybrid index finds what no word of the query is in; lost, it is filled again from the files."""
+    pytest.importorskip("numpy")
+
+    class Topics:
+        """An embedder of one axis per topic."""
+
+        space, dimensions = "topics", 3
+
+        def embed(self, texts):
+            topics = (("cat", "feline"), ("oak", "tree"), ("car", "motor"))
+            return [[float(any(word in text.lower() for word in topic)) for topic in topics] for text in texts]
+
+        def embed_query(self, text):
+            return self.embed([text])[0]
+
+    for turn in range(2):
+        index = HybridIndex(Hybrid(SQLiteStore(tmp_path / f"index {turn}.db"), Topics()), "files")
+        manager = opened(tmp_path / "s", index=index)
+        ann, bob = As(manager, ANN), As(manager, BOB)
+        if not turn:
+            ann.write(path="a", content="The cat sleeps.")
+            ann.write(path="b", content="The oak grows.")
+            bob.write(path="c", content="My cat does not.")
+        assert _paths(ann.retrieve(query="feline", k=1)) == ["a"]
+        assert _paths(ann.retrieve(query="grows", k=1)) == ["b"]
+        assert _paths(bob.retrieve(query="feline")) == ["c"]
+        manager.close()
+        index.close()
