@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 # Before the first import of litellm: else it fetches its price list from the network.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -25,6 +26,11 @@ def pytest_configure(config):
     for line in ("ignore::DeprecationWarning", "ignore::UserWarning:pydantic", "ignore::ResourceWarning"):
         config.addinivalue_line("filterwarnings", line)
     config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def pytest_unconfigure():
+    """Connections that are still open at the end are litellm's."""
+    warnings.simplefilter("ignore")
 
 
 @pytest.fixture

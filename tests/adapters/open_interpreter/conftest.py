@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 import aios_adapters
@@ -17,6 +19,11 @@ def pytest_configure(config):
         "ignore::pytest.PytestUnraisableExceptionWarning",
     ):
         config.addinivalue_line("filterwarnings", line)
+
+
+def pytest_unconfigure():
+    """Connections that are still open at the end are litellm's."""
+    warnings.simplefilter("ignore")
 
 
 @pytest.fixture
