@@ -138,3 +138,10 @@ def test_a_framework_that_does_not_install_on_this_python_is_skipped(fake: pytes
     result = fake.runpytest_subprocess("-v", "-rs")
     result.assert_outcomes(passed=1, skipped=1)
     result.stdout.fnmatch_lines(["*it supports Python <3*"])
+
+
+def test_the_frameworks_conftest_is_imported_inside_only(fake: pytest.Pytester) -> None:
+    """It may import its framework, which is not installed here."""
+    (fake.path / "fw" / "conftest.py").write_text(f"import os\nassert os.environ[{envs.INSIDE!r}] == 'fake'")
+    (fake.path / "fw" / "test_good.py").write_text("def test_fine(): pass")
+    fake.runpytest_subprocess("-v").assert_outcomes(passed=1)

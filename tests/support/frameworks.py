@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest import nodes
 
 from tests import envs
 from tests.support.inner import InnerRun, run_all
@@ -26,8 +27,8 @@ class InnerFailure(Exception):
     """The tests inside failed; the message is their report."""
 
 
-class FrameworkDirectory(pytest.Directory):
-    """A directory whose tests run elsewhere."""
+class FrameworkDirectory(nodes.FSCollector):
+    """A directory whose tests run elsewhere. It is no `pytest.Directory`, whose conftest.py would be imported here."""
 
     def collect(self) -> Iterator[pytest.Collector]:
         for path in sorted(self.path.rglob("test_*.py")):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 
 import openai
 from ag2 import Agent
@@ -123,12 +122,6 @@ PROGRAMS = {
     "nested": (nested, 3, 1),
     "together": (together, 6, 3),
 }
-
-
-def requests(endpoint) -> list[str]:
-    """Every request in full; calls that overlap may arrive in any order."""
-    shown = [(r.method, r.path, sorted(r.headers.items()), r.body) for r in endpoint.requests]
-    return sorted(json.dumps(one) for one in shown)
 
 
 async def close_clients() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import openai
 import pytest
 
-from tests.adapters.ag2.programs import PROGRAMS, agent, config, requests
+from tests.adapters.ag2.programs import PROGRAMS, agent, config
 from tests.support.columns import ASYNC, LEASE, ONCE, STREAM, TOOLS
+from tests.support.runs import requests
 
 _SHOWS = {"streaming": (STREAM,), "tools": (TOOLS,), "together": (TOOLS,)}
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 from agent_framework import Agent, tool
 from agent_framework.openai import OpenAIChatClient, OpenAIChatCompletionClient
 
 from aios_evals.endpoint import Prompt, ToolCall
+from tests.support.runs import comparer
 
 
 @tool(approval_mode="never_require")
@@ -77,22 +75,4 @@ ASYNC = {
     "session": (_session, 3, 1),
 }
 
-_VARYING = [
-    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
-    (re.compile(r"af-call-[0-9a-f]+"), "ID"),
-    (re.compile(r" at 0x[0-9a-f]+"), ""),
-]
-
-
-def seen(result) -> str:
-    """The whole of a result but for what differs from run to run."""
-    text = repr(result)
-    for pattern, name in _VARYING:
-        text = pattern.sub(name, text)
-    return text
-
-
-def requests(endpoint) -> list[str]:
-    """Every request in full; calls that overlap may arrive in any order."""
-    shown = [(r.method, r.path, sorted(r.headers.items()), r.body) for r in endpoint.requests]
-    return sorted(json.dumps(one) for one in shown)
+seen = comparer((r"af-call-[0-9a-f]+", "ID"))

@@ -13,9 +13,10 @@ from aios_kernel.abi import MemoryCall, Reply, ToolCall, ToolRequest, Usage
 from aios_kernel.cores.scripted import ScriptedCore
 from aios_kernel.errors import AccessDenied
 from aios_kernel.kernel import Kernel
-from tests.adapters.agent_framework.programs import ASYNC, agent, client, fail, requests, seen, weigh
+from tests.adapters.agent_framework.programs import ASYNC, agent, client, fail, seen, weigh
 from tests.support.columns import ASYNC as ASYNCHRONOUS
 from tests.support.columns import DENIAL, IDENTITY, LEASE, MEMORY, ONCE, SERVE, STREAM, TOOLS
+from tests.support.runs import requests
 
 
 def callers(kernel):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import tempfile
 
 from autogen_agentchat.agents import AssistantAgent, CodeExecutorAgent
@@ -18,6 +17,7 @@ from autogen_ext.models.openai import OpenAIChatCompletionClient
 from pydantic import BaseModel
 
 from aios_evals.endpoint import Prompt, Reply, ToolCall
+from tests.support.runs import comparer
 
 INFO = {
     "vision": False,
@@ -165,22 +165,4 @@ PROGRAMS = {
     "coder": (coder, 2, 1),
 }
 
-_VARYING = [
-    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
-    (re.compile(r"datetime\.datetime\([^)]*\)"), "TIME"),
-    (re.compile(r"tmp_code_[0-9a-f]+|/tmp/tmp\w+"), "FILE"),
-]
-
-
-def seen(result) -> str:
-    """The whole of a result but for what differs from run to run."""
-    text = repr(result)
-    for pattern, name in _VARYING:
-        text = pattern.sub(name, text)
-    return text
-
-
-def requests(endpoint) -> list[str]:
-    """Every request in full; calls that overlap may arrive in any order."""
-    shown = [(r.method, r.path, sorted(r.headers.items()), r.body) for r in endpoint.requests]
-    return sorted(json.dumps(one) for one in shown)
+seen = comparer((r"datetime\.datetime\([^)]*\)", "TIME"), (r"tmp_code_[0-9a-f]+|/tmp/tmp\w+", "FILE"))

@@ -6,8 +6,9 @@ import openai
 import pytest
 from autogen_agentchat.agents import AssistantAgent
 
-from tests.adapters.autogen.programs import PROGRAMS, client, requests, seen
+from tests.adapters.autogen.programs import PROGRAMS, client, seen
 from tests.support.columns import ASYNC, CODE, LEASE, ONCE, STREAM, TOOLS
+from tests.support.runs import requests
 
 pytestmark = pytest.mark.shows(LEASE, ONCE, ASYNC)
 

@@ -11,8 +11,9 @@ from autogen_core.models import UserMessage
 
 from aios_kernel.errors import AccessDenied
 from aios_kernel.kernel import Kernel
-from tests.adapters.autogen.programs import client, requests, seen
+from tests.adapters.autogen.programs import client, seen
 from tests.support.columns import DENIAL, IDENTITY, LEASE, MEMORY
+from tests.support.runs import requests
 
 pytestmark = pytest.mark.shows(MEMORY)
 

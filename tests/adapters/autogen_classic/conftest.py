@@ -6,7 +6,6 @@ import warnings
 
 import pytest
 
-import aios_adapters
 from aios_evals.endpoint import Endpoint
 
 with warnings.catch_warnings():  # of optional packages that are not there, while AutoGen is imported
@@ -14,6 +13,9 @@ with warnings.catch_warnings():  # of optional packages that are not there, whil
     import autogen.oai.client
 
 from tests.adapters.autogen_classic.programs import script
+from tests.support.fixtures import enabled
+
+__all__ = ["enabled"]
 
 
 def pytest_collection_modifyitems(items):
@@ -36,15 +38,3 @@ def offline(monkeypatch, tmp_path):
 def endpoint():
     with Endpoint(reply=script, reply_tokens=4) as running:
         yield running
-
-
-@pytest.fixture
-def enabled():
-    """Enable for the rest of one test: `enabled(llm=core)`; returns the kernel."""
-
-    def enable(**settings):
-        aios_adapters.enable(strict=True, **settings)
-        return aios_adapters.kernel()
-
-    yield enable
-    aios_adapters.disable()

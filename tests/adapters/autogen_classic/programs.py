@@ -197,9 +197,3 @@ def run(program, *args, **kwargs):
     """Run a program of either kind."""
     made = program(*args, **kwargs)
     return asyncio.run(made) if asyncio.iscoroutine(made) else made
-
-
-def requests(endpoint) -> list[str]:
-    """Every request in full; calls that overlap may arrive in any order."""
-    shown = [(r.method, r.path, sorted(r.headers.items()), r.body) for r in endpoint.requests]
-    return sorted(json.dumps(one) for one in shown)

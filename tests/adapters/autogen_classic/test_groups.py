@@ -7,8 +7,9 @@ import pytest
 from aios_kernel.abi import ToolCall
 from aios_kernel.errors import AccessDenied
 from aios_kernel.kernel import Kernel
-from tests.adapters.autogen_classic.programs import config, requests, weigh
+from tests.adapters.autogen_classic.programs import config, weigh
 from tests.support.columns import DENIAL, IDENTITY, LEASE, ONCE, TOOLS
+from tests.support.runs import requests
 
 pytest.importorskip("autogen.agentchat.group.patterns", reason="AutoGen 0.2 has no patterns")
 

@@ -8,8 +8,9 @@ import autogen
 import openai
 import pytest
 
-from tests.adapters.autogen_classic.programs import PROGRAMS, config, requests, run
+from tests.adapters.autogen_classic.programs import PROGRAMS, config, run
 from tests.support.columns import ASYNC, CODE, LEASE, ONCE, STREAM, TOOLS
+from tests.support.runs import requests
 
 _SHOWS = {
     "streaming": (STREAM,),

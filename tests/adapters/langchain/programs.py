@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import warnings
 
 from langchain.agents import create_agent
@@ -18,6 +16,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel
 
 from aios_evals.endpoint import Prompt, ToolCall
+from tests.support.runs import comparer
 
 
 class Weight(BaseModel):
@@ -204,25 +203,7 @@ ASYNC = {
     "workflow": (lambda url: workflow(url).ainvoke(ask("hello")), 2, 0),
 }
 
-_VARYING = [
-    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
-    (re.compile(r" at 0x[0-9a-f]+"), ""),
-    (re.compile(r"resp_[0-9a-f]+|'created(_at)?': [\d.]+"), "VARIES"),
-]
-
-
-def seen(result) -> str:
-    """The whole of a result but for what differs from run to run."""
-    text = repr(result)
-    for pattern, name in _VARYING:
-        text = pattern.sub(name, text)
-    return text
-
-
-def requests(endpoint) -> list[str]:
-    """Every request in full; calls that overlap may arrive in any order."""
-    shown = [(r.method, r.path, sorted(r.headers.items()), r.body) for r in endpoint.requests]
-    return sorted(json.dumps(one) for one in shown)
+seen = comparer((r"resp_[0-9a-f]+|'created(_at)?': [\d.]+", "VARIES"))
 
 
 if not HAS_V3:

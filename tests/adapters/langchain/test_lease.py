@@ -6,9 +6,10 @@ import openai
 import pytest
 from langchain.agents import create_agent
 
-from tests.adapters.langchain.programs import ASYNC, SYNC, ask, model, requests, seen, weigh
+from tests.adapters.langchain.programs import ASYNC, SYNC, ask, model, seen, weigh
 from tests.support.columns import ASYNC as ASYNC_CALLS
 from tests.support.columns import LEASE, ONCE, STREAM, TOOLS
+from tests.support.runs import requests
 
 pytestmark = [pytest.mark.shows(LEASE, ONCE), pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")]
 

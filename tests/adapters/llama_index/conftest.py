@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import aios_adapters
 from aios_evals.endpoint import Endpoint
-from aios_kernel.abi import ToolCall
-from aios_kernel.errors import AccessDenied
-from aios_kernel.kernel import Kernel
 from tests.adapters.llama_index.programs import script
+from tests.support.fixtures import deny, enabled
+
+__all__ = ["deny", "enabled"]
 
 #: LlamaIndex looks at every attribute of its own agents, also at those that pydantic says are old; calls what its own
 #: workflows say is old; and leaves its HTTP clients and databases to the garbage collector.
@@ -35,35 +34,3 @@ def pytest_collection_modifyitems(items):
 def endpoint():
     with Endpoint(reply=script, reply_tokens=4) as running:
         yield running
-
-
-@pytest.fixture
-def enabled():
-    """Enable for the rest of one test: `enabled(llm=core)`; returns the kernel."""
-
-    def enable(**settings):
-        aios_adapters.enable(strict=True, **settings)
-        return aios_adapters.kernel()
-
-    yield enable
-    aios_adapters.disable()
-
-
-@pytest.fixture
-def deny(enabled):
-    """A kernel that refuses one tool: `deny("weigh")`; `deny.calls` are those it was asked about."""
-    kernels, calls = [], []
-
-    def start(name, **settings):
-        def check(call, process):
-            calls.append(call)
-            if isinstance(call, ToolCall) and call.name == name:
-                raise AccessDenied(f"{process.name} may not use {name}")
-
-        kernels.append(Kernel(checks=(check,), **settings))
-        return enabled(kernel=kernels[-1])
-
-    start.calls = calls
-    yield start
-    for kernel in kernels:
-        kernel.close()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 from llama_index.core.agent.workflow import AgentWorkflow, CodeActAgent, FunctionAgent, ReActAgent
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms import ChatMessage
@@ -14,6 +11,7 @@ from llama_index.llms.openai import OpenAI, OpenAIResponses
 from pydantic import BaseModel
 
 from aios_evals.endpoint import Prompt, ToolCall
+from tests.support.runs import comparer
 
 MODEL = "gpt-4o-mini"
 
@@ -169,22 +167,4 @@ def _tool(function):
     return FunctionTool.from_defaults(function)
 
 
-_VARYING = [
-    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
-    (re.compile(r" at 0x[0-9a-f]+"), ""),
-    (re.compile(r"(chatcmpl|call|resp|msg|fc)[_-][0-9a-f]+|created(_at)?['\"]?[:=] ?[\d.]+"), "VARIES"),
-]
-
-
-def seen(result) -> str:
-    """The whole of a result but for what differs from run to run."""
-    text = repr(result)
-    for pattern, name in _VARYING:
-        text = pattern.sub(name, text)
-    return text
-
-
-def requests(endpoint) -> list[str]:
-    """Every request in full; calls that overlap may arrive in any order."""
-    shown = [(r.method, r.path, sorted(r.headers.items()), r.body) for r in endpoint.requests]
-    return sorted(json.dumps(one) for one in shown)
+seen = comparer((r"(chatcmpl|call|resp|msg|fc)[_-][0-9a-f]+|created(_at)?['\"]?[:=] ?[\d.]+", "VARIES"))

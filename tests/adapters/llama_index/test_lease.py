@@ -7,9 +7,10 @@ import asyncio
 import pytest
 from openai import RateLimitError
 
-from tests.adapters.llama_index.programs import ASYNC, SYNC, agent, message, model, requests, seen
+from tests.adapters.llama_index.programs import ASYNC, SYNC, agent, message, model, seen
 from tests.support.columns import ASYNC as ASYNCHRONOUS
 from tests.support.columns import CODE, LEASE, ONCE, STREAM, TOOLS
+from tests.support.runs import requests
 
 
 def _counts(kernel):

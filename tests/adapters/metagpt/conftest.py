@@ -25,9 +25,11 @@ with warnings.catch_warnings():
     import metagpt.memory.brain_memory
     import metagpt.roles.di.data_interpreter  # noqa: F401
 
-import aios_adapters
 from aios_evals.endpoint import Endpoint
 from tests.adapters.metagpt.programs import script
+from tests.support.fixtures import enabled
+
+__all__ = ["enabled"]
 
 
 def pytest_configure(config):
@@ -43,18 +45,6 @@ def pytest_sessionfinish():
 def endpoint():
     with Endpoint(reply=script, reply_tokens=4) as running:
         yield running
-
-
-@pytest.fixture
-def enabled():
-    """Enable for the rest of one test: `enabled(llm=core)`; returns the kernel."""
-
-    def enable(**settings):
-        aios_adapters.enable(strict=True, **settings)
-        return aios_adapters.kernel()
-
-    yield enable
-    aios_adapters.disable()
 
 
 @pytest.fixture

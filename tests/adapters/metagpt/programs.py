@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from metagpt.actions import Action, UserRequirement
@@ -17,6 +16,7 @@ from metagpt.team import Team
 from metagpt.utils.cost_manager import CostManager
 
 from aios_evals.endpoint import Prompt, ToolCall
+from tests.support.runs import comparer
 
 CODE = "result = 6 * 7"
 
@@ -178,21 +178,7 @@ PROGRAMS = {
     "team": (team, 3, 1),
 }
 
-_VARYING = [(re.compile(r"created=\d+"), "created=TIME"), (re.compile(r"'[0-9a-f]{32}'"), "ID")]
-
-
-def seen(result) -> str:
-    """The whole of a result but for what differs from run to run."""
-    text = repr(result)
-    for pattern, name in _VARYING:
-        text = pattern.sub(name, text)
-    return text
-
-
-def requests(endpoint) -> list[str]:
-    """Every request in full; calls that overlap may arrive in any order."""
-    shown = [(r.method, r.path, sorted(r.headers.items()), r.body) for r in endpoint.requests]
-    return sorted(json.dumps(one) for one in shown)
+seen = comparer((r"created=\d+", "created=TIME"), (r"'[0-9a-f]{32}'", "ID"))
 
 
 def message(text: str) -> Message:

@@ -8,8 +8,9 @@ import openai
 import pytest
 
 from aios_evals.endpoint import Endpoint
-from tests.adapters.metagpt.programs import PROGRAMS, USER, model, requests, seen, streamed
+from tests.adapters.metagpt.programs import PROGRAMS, USER, model, seen, streamed
 from tests.support.columns import ASYNC, LEASE, ONCE, STREAM
+from tests.support.runs import requests
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.shows(LEASE, ONCE, ASYNC)

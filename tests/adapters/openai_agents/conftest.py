@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from agents import set_tracing_disabled
 
-import aios_adapters
 from aios_evals.endpoint import Endpoint
-from aios_kernel.abi import ToolCall
-from aios_kernel.errors import AccessDenied
-from aios_kernel.kernel import Kernel
 from tests.adapters.openai_agents.programs import script
+from tests.support.fixtures import deny, enabled
+
+__all__ = ["deny", "enabled"]
 
 set_tracing_disabled(True)  # its traces would go to OpenAI
 #: These programs, as their like everywhere, leave their HTTP clients to the garbage collector.
@@ -31,35 +30,3 @@ def pytest_collection_modifyitems(items):
 def endpoint():
     with Endpoint(reply=script, reply_tokens=4) as running:
         yield running
-
-
-@pytest.fixture
-def enabled():
-    """Enable for the rest of one test: `enabled(llm=core)`; returns the kernel."""
-
-    def enable(**settings):
-        aios_adapters.enable(strict=True, **settings)
-        return aios_adapters.kernel()
-
-    yield enable
-    aios_adapters.disable()
-
-
-@pytest.fixture
-def deny(enabled):
-    """A kernel that refuses one tool: `deny("weigh")`; `deny.calls` are those it was asked about."""
-    kernels, calls = [], []
-
-    def start(name, **settings):
-        def check(call, process):
-            calls.append(call)
-            if isinstance(call, ToolCall) and call.name == name:
-                raise AccessDenied(f"{process.name} may not use {name}")
-
-        kernels.append(Kernel(checks=(check,), **settings))
-        return enabled(kernel=kernels[-1])
-
-    start.calls = calls
-    yield start
-    for kernel in kernels:
-        kernel.close()

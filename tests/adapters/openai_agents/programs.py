@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 from agents import (
     Agent,
     OpenAIChatCompletionsModel,
@@ -18,6 +15,7 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from aios_evals.endpoint import Prompt, ToolCall
+from tests.support.runs import comparer
 
 
 class Weight(BaseModel):
@@ -115,22 +113,4 @@ ASYNC = {
     "no tracing": (lambda url: _run(agent(url), "weigh", run_config=RunConfig(tracing_disabled=True)), 2, 1),
 }
 
-_VARYING = [
-    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
-    (re.compile(r" at 0x[0-9a-f]+"), ""),
-    (re.compile(r"(created|completed)(_at)?['\"]?[:=] ?[\d.]+"), "VARIES"),
-]
-
-
-def seen(result) -> str:
-    """The whole of a result but for what differs from run to run."""
-    text = repr(result)
-    for pattern, name in _VARYING:
-        text = pattern.sub(name, text)
-    return text
-
-
-def requests(endpoint) -> list[str]:
-    """Every request in full; calls that overlap may arrive in any order."""
-    shown = [(r.method, r.path, sorted(r.headers.items()), r.body) for r in endpoint.requests]
-    return sorted(json.dumps(one) for one in shown)
+seen = comparer((r"(created|completed)(_at)?['\"]?[:=] ?[\d.]+", "VARIES"))

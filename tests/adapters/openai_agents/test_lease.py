@@ -10,9 +10,10 @@ from agents import Runner
 
 from aios_kernel.abi import Reply, ToolRequest, Usage
 from aios_kernel.cores.scripted import ScriptedCore
-from tests.adapters.openai_agents.programs import ASYNC, Responses, Weight, agent, model, requests, seen, weigh
+from tests.adapters.openai_agents.programs import ASYNC, Responses, Weight, agent, model, seen, weigh
 from tests.support.columns import ASYNC as ASYNCHRONOUS
 from tests.support.columns import LEASE, ONCE, SERVE, STREAM, TOOLS
+from tests.support.runs import requests
 
 
 @pytest.mark.shows(LEASE, ONCE, STREAM, ASYNCHRONOUS, TOOLS)
