@@ -203,6 +203,7 @@ class Crashes:
         self.state[path] = (newest, found.get(newest))
 
     def _left_over(self, manager: StorageManager) -> None:
+        manager.wait_for_index()
         store = manager.store
         unfinished = list((store.base / "staging").iterdir())
         orphans = set(store.objects) ^ store.records.contents()

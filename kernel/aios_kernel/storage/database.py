@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from aios_kernel.errors import StorageError
+from aios_kernel.errors import KernelClosed, StorageError
 from aios_kernel.storage.jail import private
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ __all__ = ["Database"]
 
 T = TypeVar("T")
 BUSY = 60.0  # seconds to wait for another process's transaction
+LOG_BYTES = 16 * 2**20  # that the write-ahead log keeps of the disk when it is empty again
 FORMAT = 1
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS roots (
@@ -77,7 +77,7 @@ class Database:
             raise
 
     def _begin(self) -> None:
-        self._owner = os.getpid()
+        self._closed = False
         self._writing = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queue: list[_Job[Any]] = []
@@ -88,6 +88,8 @@ class Database:
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection, None, None]:
         """Lend a connection for reads."""
+        if self._closed:
+            raise KernelClosed("the storage manager is closed")
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -123,6 +125,7 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         with self._writing:
+            self._closed = True
             for connection in (*self._readers, *([self._writer] if self._writer else [])):
                 connection.close()
             self._readers, self._idle, self._writer = [], [], None
@@ -137,6 +140,8 @@ class Database:
         with self._queue_lock:
             jobs, self._queue = self._queue, []
         try:
+            if self._closed:
+                raise KernelClosed("the storage manager is closed")
             if self._writer is None:
                 self._writer = self._connect()
             durable = self._fsync and any(job.durable for job in jobs)
@@ -165,6 +170,7 @@ class Database:
     def _create(self) -> None:
         self._writer = self._connect()
         self._writer.execute("PRAGMA journal_mode = WAL")
+        self._writer.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         found = self._writer.execute("PRAGMA user_version").fetchone()[0]
         if found > FORMAT:
             raise StorageError(f"the database {self._path!r} was written by a later release (format {found})")

@@ -143,6 +143,13 @@ class Files:
             self._settled(root, added, None)
             return added.version
 
+    def show_index(self, root: Root, parts: tuple[str, ...]) -> None:
+        """Have the index know a file as it is now."""
+        with self._held(root, parts) as (_, entry):
+            if entry is not None:
+                data = None if entry.deleted else self._content(entry, parts, entry.version)[0]
+                self.changed(root, entry, data)
+
     def mend(self, root: Root, parts: tuple[str, ...]) -> None:
         """Finish a change that was cut short."""
         with self._held(root, parts):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aios_kernel.abi import StorageCall
+from aios_kernel.abi import Agent, StorageCall
 from aios_kernel.errors import ConfigError, StorageError, SyscallError
 from aios_kernel.managers import Manager
 from aios_kernel.storage.arguments import Arguments
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping
 
-    from aios_kernel.abi import Agent, Call
+    from aios_kernel.abi import Call
     from aios_kernel.process import Process
     from aios_kernel.storage.files import Point
     from aios_kernel.store.base import SearchIndex
@@ -91,8 +92,23 @@ class StorageManager(Manager):
                 return work(self.store, agent, Arguments(verb, arguments or {}, known))
             except SyscallError:  # some are OSErrors too
                 raise
-            except OSError as error:
-                raise StorageError(f"storage {verb} failed: {error.strerror or error}") from error
+            except (OSError, sqlite3.Error) as error:
+                raise StorageError(f"storage {verb} failed: {getattr(error, 'strerror', None) or error}") from error
+
+    def exists(self, call: Call, agent: str) -> bool:
+        """Whether a storage call of an agent's meets a file where it goes, for whoever has to approve overwriting."""
+        given: Mapping[str, Any] = call.arguments if isinstance(call, StorageCall) else {}
+        with self.store.used():
+            try:
+                root = self.store.roots.find(Agent(name=agent), given.get("root") or "")
+                with self.store.roots.jail(root) as jail:
+                    return jail.look(parts_of(given.get("path"))) is not None
+            except SyscallError:  # the call is going to be refused; nobody is to approve it unseen
+                return True
+
+    def wait_for_index(self, timeout: float | None = None) -> bool:
+        """Wait until an index that was lost or behind when the store was opened is filled; whether it is."""
+        return self.store.wait_for_index(timeout)
 
     def import_files(self, root: str, source: str | os.PathLike[str], path: str = "") -> dict[str, Any]:
         """Write the plain files below a directory of the host into a root ("agent:NAME", "group:NAME"); for operators."""

@@ -127,19 +127,20 @@ class Roots:
             row = self._database.row("SELECT * FROM roots WHERE kind = ? AND name = ?", kind, name)
             if row is None and not create:
                 raise AccessDenied(f"nothing in '{kind}:{name}' is shared with this agent")
-            found = self._known[kind, name] = self._make(kind, name) if row is None else Root(*row)
+            self._make_folder(kind, name)
+            found = self._known[kind, name] = self._insert(kind, name) if row is None else Root(*row)
         return found
 
-    def _make(self, kind: Kind, name: str) -> Root:
-        folder = _folder(kind, name)
+    def _make_folder(self, kind: Kind, name: str) -> None:
         if kind != "mount":
-            (self._path / folder).mkdir(mode=0o700, exist_ok=True)
+            (self._path / _folder(kind, name)).mkdir(mode=0o700, exist_ok=True)
             if self._fsync:
                 os.fsync(self._parent)
 
+    def _insert(self, kind: Kind, name: str) -> Root:
         def insert(connection: sqlite3.Connection) -> Root:
             run = connection.execute
-            run("INSERT OR IGNORE INTO roots (kind, name, folder) VALUES (?, ?, ?)", (kind, name, folder))
+            run("INSERT OR IGNORE INTO roots (kind, name, folder) VALUES (?, ?, ?)", (kind, name, _folder(kind, name)))
             return Root(*run("SELECT * FROM roots WHERE kind = ? AND name = ?", (kind, name)).fetchone())
 
         return self._database.transact(insert)

@@ -68,6 +68,7 @@ class Shares:
             raise StorageError(f"rights are some of {', '.join(RIGHTS)}; not {', '.join(unknown) or 'none'}")
         if seconds is not None and not 0 < seconds < float("inf"):
             raise StorageError(f"a share lasts some seconds, not {seconds}")
+        self.sweep()
         now = self._clock()
         values = (
             secrets.token_hex(8),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aios_kernel.errors import FileMissing, KernelClosed, StorageError, SyscallError
+from aios_kernel.errors import FileMissing, KernelClosed, SyscallError
 from aios_kernel.storage.database import Database
 from aios_kernel.storage.files import Files
 from aios_kernel.storage.index import Indexer, KeywordIndex
@@ -21,7 +23,7 @@ from aios_kernel.storage.staging import Staging
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from aios_kernel.abi import Agent
     from aios_kernel.storage.files import Point
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from aios_kernel.store.base import SearchIndex
 
 __all__ = ["Store"]
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -77,6 +81,17 @@ class Store:
                 max_bytes=max_bytes,
             )
             self._mend()
+        # A lost index takes its time to be filled; the files do not wait for it.
+        stale = self.records.stale()
+        self._filling = threading.Thread(target=self._fill_index, args=(stale,), name="aios-storage-index", daemon=True)
+        if stale:
+            self._filling.start()
+
+    def wait_for_index(self, timeout: float | None = None) -> bool:
+        """Wait until the index knows what it did not when the store was opened; whether it does."""
+        if self._filling.ident is not None:
+            self._filling.join(timeout)
+        return not self._filling.is_alive()
 
     @contextmanager
     def used(self) -> Generator[None, None, None]:
@@ -105,6 +120,7 @@ class Store:
     def after_fork(self) -> None:
         """Go on in a forked child, with nothing of the parent's that cannot be shared."""
         self._guard, self._users = threading.Lock(), 0
+        self._filling = threading.Thread()
         self.locks.after_fork()
         self.database.after_fork()
         self.staging.after_fork()
@@ -135,22 +151,28 @@ class Store:
         self.shares.sweep()
         if getattr(self.index, "fresh", False):
             self.records.forget_index()
-        for entry in self.records.stale():
-            self._reindex(entry)
 
-    def _reindex(self, entry: Entry) -> None:
+    def _fill_index(self, stale: Sequence[Entry]) -> None:
+        """Have the index know what it does not, until the store is closed."""
+        for entry in stale:
+            try:
+                with self.used():
+                    self._show_index(entry)
+            except KernelClosed:
+                return
+            except (SyscallError, OSError, sqlite3.Error) as error:  # it stays as it is until the next opening
+                log.warning("%r could not be indexed: %s", entry.path, error)
+
+    def _show_index(self, entry: Entry) -> None:
         root = self.roots.by_id(entry.root)
         if root is None:
             return
-        data: bytes | None = None
-        try:
-            if not entry.deleted and root.kind == "mount":
-                with self.roots.jail(root) as jail:
-                    data = jail.read(parts_of(entry.path), self.files.max_bytes)[0]
-            elif not entry.deleted:
-                data = self.files.read(root, parts_of(entry.path))[0]
-        except FileMissing:
-            pass
-        except (StorageError, SyscallError):
+        parts = parts_of(entry.path)
+        if root.kind != "mount":
+            self.files.show_index(root, parts)
             return
+        data: bytes | None = None
+        if not entry.deleted:
+            with suppress(FileMissing), self.roots.jail(root) as jail:
+                data = jail.read(parts, self.files.max_bytes)[0]
         self.indexer.changed(root, entry, data)

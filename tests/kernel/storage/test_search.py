@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 
 import pytest
 
@@ -153,9 +154,8 @@ def test_an_index_that_is_lost_is_made_anew(tmp_path, damage):
         rebuilt.store.records.forget_index()
         rebuilt.close()
     manager = opened(base)
-    assert _paths(As(manager).retrieve(query="walnut hazel")) == ["new", "old"] or _paths(
-        As(manager).retrieve(query="walnut hazel")
-    ) == ["old", "new"]
+    assert manager.wait_for_index(30)
+    assert sorted(_paths(As(manager).retrieve(query="walnut hazel"))) == ["new", "old"]
     check_integrity(manager)
     manager.close()
 
@@ -199,12 +199,46 @@ def test_any_index_will_do(tmp_path):
     manager.close()
     index.broken, index.fresh = False, False
     manager = opened(tmp_path / "s", index=index)
+    assert manager.wait_for_index(30)
     assert _paths(As(manager).retrieve(query="x")) == ["a", "c"]
     again = Semantic()
     manager.close()
     manager = opened(tmp_path / "s", index=again)
+    assert manager.wait_for_index(30)
     assert len(again.texts) == 3
     manager.close()
+
+
+def test_files_do_not_wait_for_an_index(tmp_path):
+    """While a lost index is filled, slowly, files are read and written, and end up in it as they are; closing ends it."""
+    manager = opened(tmp_path / "s")
+    for path in ("a", "b", "c"):
+        As(manager).write(path=path, content="old")
+    manager.close()
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Semantic):
+        def index(self, id, text, metadata):  # noqa: A002
+            if threading.current_thread().name == "aios-storage-index":
+                begun.set()
+                assert go_on.wait(30)
+            super().index(id, text, metadata)
+
+    index = Slow()
+    manager = opened(tmp_path / "s", index=index)
+    ann = As(manager)
+    assert begun.wait(30)
+    ann.write(path="c", content="new")
+    assert ann.read(path="c")["content"] == "new"
+    assert not manager.wait_for_index(0)
+    go_on.set()
+    assert manager.wait_for_index(30)
+    assert {text for text, _ in index.texts.values()} == {"a\nold", "b\nold", "c\nnew"}
+    assert manager.store.records.stale() == []
+    manager.close()
+    manager = opened(tmp_path / "s", index=Slow())
+    manager.close()
+    assert manager.wait_for_index(30)
 
 
 def test_by_meaning_and_by_words(tmp_path):
@@ -226,6 +260,7 @@ def test_by_meaning_and_by_words(tmp_path):
     for turn in range(2):
         index = HybridIndex(Hybrid(SQLiteStore(tmp_path / f"index {turn}.db"), Topics()), "files")
         manager = opened(tmp_path / "s", index=index)
+        assert manager.wait_for_index(30)
         ann, bob = As(manager, ANN), As(manager, BOB)
         if not turn:
             ann.write(path="a", content="The cat sleeps.")

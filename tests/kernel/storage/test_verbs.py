@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import shutil
 import sqlite3
 
 import pytest
@@ -329,3 +330,36 @@ def test_settings_that_make_no_sense(tmp_path):
     """A store without versions is not one."""
     with pytest.raises(ConfigError, match="keep"):
         opened(tmp_path / "s", keep=0)
+
+
+def test_what_overwriting_would_meet(manager, ann):
+    """Approvers are told whether a file is there; a call that is going to be refused counts as one that needs approval."""
+    ann.write(path="a", content="1")
+
+    def exists(agent="ann", **arguments):
+        return manager.exists(StorageCall(verb="write", arguments=arguments), agent)
+
+    assert exists(path="a")
+    assert not exists(path="b")
+    assert not exists(path="d/b")
+    assert not exists("bob", path="a")
+    assert exists("bob", path="a", root="agent:ann")
+    assert exists(path="../a")
+    assert exists(path="a", root="nowhere")
+
+
+def test_a_root_that_is_gone_is_made_again(tmp_path):
+    """A root that somebody removed is empty, and its files can be brought back."""
+    manager = opened(tmp_path / "s")
+    As(manager).write(path="a", content="kept")
+    folder = As(manager).folder()
+    manager.close()
+    shutil.rmtree(folder)
+    manager = opened(tmp_path / "s")
+    ann = As(manager)
+    assert ann.list()["entries"] == []
+    assert ann.history(path="a")[0]["how"] == "outside"
+    ann.rollback(path="a")
+    assert ann.read(path="a")["content"] == "kept"
+    check_integrity(manager)
+    manager.close()
