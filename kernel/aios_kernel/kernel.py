@@ -16,6 +16,7 @@ from aios_kernel.abi import Agent, Call, LLMCall, Reply, ToolCall
 from aios_kernel.budgets import Budgets
 from aios_kernel.clock import Clock, SystemClock
 from aios_kernel.cores.endpoint import EndpointCore
+from aios_kernel.cores.endpoint_limiter import EndpointLimiter
 from aios_kernel.errors import (
     AccessDenied,
     BudgetExceeded,
@@ -32,6 +33,7 @@ from aios_kernel.identity import Caller, open_tasks
 from aios_kernel.process import ROOT, Process, ProcessTable
 from aios_kernel.router import Router
 from aios_kernel.scheduling import FixedLimiter, Limiter, Outcome, Policy, RunQueue, State, Task
+from aios_kernel.scheduling.limiter import Both
 from aios_kernel.scheduling.policies.classes import Classes
 from aios_kernel.scheduling.registry import policy as make_policy
 from aios_kernel.serial import Serial
@@ -111,6 +113,7 @@ class Kernel:
         self._serial = Serial()
         self._lock = threading.RLock()
         self._queues: dict[str, RunQueue] = {}
+        self._served: set[str] = set()
         self._sids = itertools.count(1)
         self.router = Router(llm, self._endpoint_core, self._attach)
         for manager in self.managers:
@@ -227,7 +230,7 @@ class Kernel:
             # The first pattern that fits counts: the latest word goes before those said earlier.
             self._policies = {resource: policy, **{key: v for key, v in self._policies.items() if key != resource}}
         for name, queue in list(self._queues.items()):
-            if resource is None or fnmatch.fnmatchcase(name, resource):
+            if resource is None or self._fits(name, resource):
                 queue.use(make_policy(policy))
 
     def _alive(self, pid: int) -> Process:
@@ -403,7 +406,12 @@ class Kernel:
         return EndpointCore(endpoint, model, name=name, **self._limits_of(name))
 
     def _attach(self, core: Core) -> None:
-        core.attach(self._make_queue(core.name, core.limiter))
+        limiter = core.limiter
+        if not isinstance(core, EndpointCore):  # that one was made with its limits
+            self._served.add(core.name)
+            limits = self._limits_of(core.name)
+            limiter = Both(limiter, EndpointLimiter(**limits)) if limits else limiter
+        core.attach(self._make_queue(core.name, limiter))
 
     def _make_queue(self, resource: str, limiter: Limiter) -> RunQueue:
         with self._lock:
@@ -422,13 +430,18 @@ class Kernel:
 
     def _policy_of(self, resource: str) -> Policy | str:
         for pattern, policy in self._policies.items():
-            if fnmatch.fnmatchcase(resource, pattern):
+            if self._fits(resource, pattern):
                 return policy
         return self._policy
 
+    def _fits(self, resource: str, pattern: str) -> bool:
+        """Whether a pattern means a resource: a core that serves has a name of its own, and is an "llm:NAME" too."""
+        served = resource in self._served and fnmatch.fnmatchcase(f"llm:{resource}", pattern)
+        return served or fnmatch.fnmatchcase(resource, pattern)
+
     def _limits_of(self, resource: str) -> dict[str, Any]:
         for pattern, limits in self._limits.items():
-            if fnmatch.fnmatchcase(resource, pattern):
+            if self._fits(resource, pattern):
                 return dict(limits)
         return {}
 

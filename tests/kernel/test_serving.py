@@ -361,3 +361,27 @@ def test_two_cores_of_one_name_are_refused():
     """Routing by name must not make two cores one."""
     with pytest.raises(ConfigError, match="another name"):
         Kernel(llm={"a": ScriptedCore([]), "b": ScriptedCore([])})
+
+
+@pytest.mark.parametrize("pattern", ["llm:*", "endless", "llm:endless"])
+def test_limits_and_policies_for_models_hold_for_cores_too(pattern):
+    """A core that serves is an "llm:NAME" to patterns; its own limits hold beside those it is given."""
+    kernel = Kernel(llm=Endless(), limits={pattern: {"in_flight": 1}}, policies={pattern: "wfq"})
+    granted = threading.Event()
+
+    def wait() -> None:
+        with kernel.syscall(STREAM):
+            granted.set()
+
+    with kernel.syscall(STREAM):
+        row = next(row for row in kernel.status().resources if row["resource"] == "endless")
+        assert (row["limit"], row["policy"]) == (1, "wfq")
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        wait_until(lambda: kernel.status().resources[0]["waiting"] == 1)
+        assert not granted.is_set()
+    thread.join(PATIENCE)
+    assert granted.is_set()
+    kernel.use_policy("rr", pattern)
+    assert kernel.status().resources[0]["policy"] == "rr"
+    kernel.close()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from aios_kernel.abi import Usage
     from aios_kernel.scheduling.task import Task
 
-__all__ = ["NOW", "WHEN_RELEASED", "FixedLimiter", "Limiter", "Outcome"]
+__all__ = ["NOW", "WHEN_RELEASED", "Both", "FixedLimiter", "Limiter", "Outcome"]
 
 NOW = 0.0
 WHEN_RELEASED = math.inf
@@ -78,3 +78,33 @@ class FixedLimiter:
     def status(self) -> dict[str, Any]:
         """Describe the limit."""
         return {"limit": self.limit}
+
+
+class Both:
+    """Keep a core's own limits and those it was given beside them: a task starts when both let it."""
+
+    def __init__(self, own: Limiter, given: Limiter) -> None:
+        self.own, self.given = own, given
+
+    @property
+    def lendable(self) -> bool:
+        """Whether a nested call may borrow the slot of the call that it runs inside of."""
+        return getattr(self.own, "lendable", True)
+
+    def delay(self, task: Task, running: int, now: float) -> float:
+        """Return the later of the two times."""
+        return max(self.own.delay(task, running, now), self.given.delay(task, running, now))
+
+    def started(self, task: Task, now: float) -> None:
+        """Note it in both."""
+        self.own.started(task, now)
+        self.given.started(task, now)
+
+    def ended(self, task: Task, outcome: Outcome, running: int, now: float) -> None:
+        """Note it in both."""
+        self.own.ended(task, outcome, running, now)
+        self.given.ended(task, outcome, running, now)
+
+    def status(self) -> dict[str, Any]:
+        """Describe both; what they both name is the given one's."""
+        return {**self.own.status(), **self.given.status()}
