@@ -26,7 +26,7 @@ __all__ = ["Sandbox"]
 
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
 READABLE = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")
-CODE = "/code"
+CODE, TMP = "/code", "/tmp"  # noqa: S108 - the sandbox's own
 #: User ids for code, each in turn, so that limits on processes are counted apart; nobody is called by them.
 UIDS = itertools.cycle(range(61_000, 64_000))
 USERS = "--unshare-user"
@@ -95,9 +95,8 @@ class Sandbox:
             file.seek(0)
             full = [
                 *prefix,
-                *("--perms", "1777", "--size", str(limits.tmp), "--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own
                 *("--perms", "0555", "--dir", CODE, "--perms", "0444", "--file", str(file.fileno()), f"{CODE}/main"),
-                *("--remount-ro", "/", "--chdir", "/tmp"),  # noqa: S108
+                *("--remount-ro", "/", "--chdir", TMP),
                 "--",
                 *launched(_python(), _placed(command, f"{CODE}/main"), limits, 0 if USERS in prefix else _next_uid()),
             ]
@@ -147,6 +146,7 @@ class Sandbox:
             "/usr",
             "/usr",
         ]
+        shown += ["--perms", "1777", "--size", str(self.limits.tmp), "--tmpfs", TMP]
         for path in map(Path, SYSTEM):
             if path.is_symlink():
                 shown += ["--symlink", str(path.readlink()), str(path)]
@@ -155,7 +155,7 @@ class Sandbox:
         for path in (*READABLE, sys.base_prefix, *self._readable):
             if path not in {"/usr", "/"}:
                 shown += [*_parents(path), "--ro-bind-try" if path in READABLE else "--ro-bind", path, path]
-        for name, value in (("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/tmp"), ("LANG", "C.UTF-8")):  # noqa: S108
+        for name, value in (("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", TMP), ("LANG", "C.UTF-8")):
             shown += ["--setenv", name, value]
         return [*shown, "--proc", "/proc", "--dev", "/dev"]
 

@@ -82,6 +82,8 @@ class Fetcher:
                 connection.request("GET", target.path, headers=request)
                 response = connection.getresponse()
                 data, truncated = self._body(response)
+                if ended.is_set():
+                    raise TimeoutError("the time was over")
                 return response.status, response.headers, data, truncated
             except (OSError, http.client.HTTPException, ValueError) as error:
                 if ended.is_set():
@@ -105,6 +107,8 @@ class Fetcher:
         while len(kept) <= self.max_bytes:
             piece = response.read1(CHUNK)
             if not piece:
+                if response.length:  # a connection that was cut looks like an end
+                    raise http.client.IncompleteRead(bytes(kept), response.length)
                 return bytes(kept), False
             kept += piece
         return bytes(kept[: self.max_bytes]), True
