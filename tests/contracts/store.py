@@ -224,7 +224,7 @@ class StoreContract:
         store.put("c", [note("a", vector=(0.0, 1.0, 0.0), space=SPACE)])
         store.put("c", [note("b")])
         assert found() == ["c"]
-        assert [record.id for _, record in store.lacking(SPACE, 9)] == ["b"]
+        assert [record.id for record in store.lacking("c", SPACE, 9)] == ["b"]
         assert store.attach("c", SPACE, {"b": (1, (1.0, 0.0, 0.0)), "x": (1, (1.0, 0.0, 0.0))}) == 0
         assert store.attach("c", SPACE, {"b": (2, (5.0, 0.0, 0.0))}) == 1
         assert found() == ["b", "c"]
@@ -234,8 +234,10 @@ class StoreContract:
         store.remove("c", ["c"])
         store.put("c", [note("c")])
         assert found() == ["b"]
-        assert store.lacking(SPACE, 9, "other") == []
-        assert {name for name, _ in store.lacking("another", 9)} == {"c"}
+        assert store.lacking("other", SPACE, 9) == []
+        assert store.count_lacking("c", SPACE) == 1
+        assert store.count_lacking("c", "another") == len(store.lacking("c", "another", 9)) == 3
+        assert len(store.lacking("c", "another", 2)) == 2
 
     def test_changes_can_be_followed(self, store: Store) -> None:
         """Whoever applies the changes behind a stamp, however few at a time, knows what the store holds."""

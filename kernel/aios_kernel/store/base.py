@@ -99,8 +99,12 @@ class Store(Protocol):
         """Give records vectors, each where its version is still the one named; versions stay. Return how many took it."""
         ...
 
-    def lacking(self, space: str, limit: int, collection: str | None = None) -> list[tuple[str, Record]]:
-        """Some records that have no vector of this space, with their collections."""
+    def lacking(self, collection: str, space: str, limit: int) -> list[Record]:
+        """Some records that have no vector of this space."""
+        ...
+
+    def count_lacking(self, collection: str, space: str) -> int:
+        """How many records have no vector of this space."""
         ...
 
     def stamp(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from aios_kernel.store.base import Hit, Record
 from aios_kernel.store.words import raw_words, telling
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hybrid", "HybridIndex", "Mode", "fuse"]
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 Mode = Literal["hybrid", "text", "vector"]
 DAMPING = 60  # of reciprocal rank fusion, as its authors chose it (Cormack et al., SIGIR 2009)
@@ -44,13 +45,17 @@ class Hybrid:
     def __init__(self, store: Store, embedder: Embedder) -> None:
         self.store = store
         self.embedder = embedder
+        #: The embedder failed and works again: there may be records to `catch_up` with.
+        self.recovered = False
+        self._failing = False
 
     def with_vectors(self, records: Sequence[Record]) -> list[Record]:
         """Return the records with the vectors of their texts, or as they are where the embedder fails."""
-        vectors = self._embed([record.text for record in records])
+        embedder = self.embedder  # may be replaced meanwhile
+        vectors = self._try(lambda: embedder.embed([record.text for record in records]))
         if vectors is None:
             return [replace(record, vector=None, space="") for record in records]
-        space = self.embedder.space
+        space = embedder.space
         return [replace(record, vector=vector, space=space) for record, vector in zip(records, vectors, strict=True)]
 
     def search(
@@ -64,8 +69,10 @@ class Hybrid:
         if mode != "vector":
             asked = " ".join(telling(raw_words(query)))
             rankings.append(self.store.search_text(collection, asked, depth, where))
-        if mode != "text" and (vector := self._asked(query)) is not None:
-            near = self.store.search_vector(collection, self.embedder.space, vector, depth, where)
+        if mode != "text":
+            embedder = self.embedder
+            vector = self._try(lambda: embedder.embed_query(query))
+            near = [] if vector is None else self.store.search_vector(collection, embedder.space, vector, depth, where)
             rankings.append([hit for hit in near if hit.score > 0])
         return (rankings[0] if len(rankings) == 1 else fuse(rankings))[:k]
 
@@ -81,34 +88,33 @@ class Hybrid:
         `progress(done, total)` is called after each batch, `belongs(collection)` says which are meant (None: all), and
         where `going_on()` is false it ends early. Raises what the embedder raises; what is done stays done.
         """
+        embedder, done = self.embedder, 0
         collections = [name for name in self.store.collections() if belongs is None or belongs(name)]
-        space, done = self.embedder.space, 0
-        waiting = {name: len(self.store.lacking(space, 1 << 31, name)) for name in collections}
+        waiting = {name: self.store.count_lacking(name, embedder.space) for name in collections}
         total = sum(waiting.values())
         if progress:
             progress(0, total)
         for name in (name for name, count in waiting.items() if count):
-            while (going_on is None or going_on()) and (batch := self.store.lacking(space, BATCH, name)):
-                vectors = self.embedder.embed([record.text for _, record in batch])
+            while (going_on is None or going_on()) and (batch := self.store.lacking(name, embedder.space, BATCH)):
+                vectors = embedder.embed([record.text for record in batch])
                 pairs = zip(batch, vectors, strict=True)
-                done += self.store.attach(name, space, {r.id: (r.version, vector) for (_, r), vector in pairs})
+                done += self.store.attach(name, embedder.space, {r.id: (r.version, vector) for r, vector in pairs})
                 if progress:
                     progress(min(done, total), total)
         return done
 
-    def _asked(self, query: str) -> Sequence[float] | None:
+    def _try(self, ask: Callable[[], T]) -> T | None:
+        """What the embedder answers, None where it fails; that is logged once, until it works again."""
         try:
-            return self.embedder.embed_query(query)
+            answer = ask()
         except Exception:
-            log.exception("the embedder %s failed: searching with words alone", self.embedder.space)
+            if not self._failing:
+                log.exception("the embedder %s failed: going on with words alone", self.embedder.space)
+            self._failing = True
             return None
-
-    def _embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]] | None:
-        try:
-            return self.embedder.embed(texts)
-        except Exception:
-            log.exception("the embedder %s failed: writing without vectors", self.embedder.space)
-            return None
+        if self._failing:
+            self._failing, self.recovered = False, True
+        return answer
 
 
 class HybridIndex:

@@ -140,16 +140,14 @@ class MemoryStore:
                     taken += 1
         return taken
 
-    def lacking(self, space: str, limit: int, collection: str | None = None) -> list[tuple[str, Record]]:
-        """Some records that have no vector of this space, with their collections."""
-        with self._lock:
-            found = [
-                (name, _plain(row.record))
-                for name, rows in self._rows.items()
-                for row in rows.values()
-                if collection in (None, name) and (row.record.vector is None or row.record.space != space)
-            ]
-        return found[:limit]
+    def lacking(self, collection: str, space: str, limit: int) -> list[Record]:
+        """Some records that have no vector of this space."""
+        records = self._matching(collection, None)
+        return [_plain(record) for record in records if record.vector is None or record.space != space][:limit]
+
+    def count_lacking(self, collection: str, space: str) -> int:
+        """How many records have no vector of this space."""
+        return len(self.lacking(collection, space, self.count(collection)))
 
     def stamp(self) -> int:
         """The stamp of the latest change."""

@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS records (
     UNIQUE (collection, id)
 );
 CREATE INDEX IF NOT EXISTS records_changed ON records (collection, stamp);
-CREATE INDEX IF NOT EXISTS records_spaces ON records (space);
+CREATE INDEX IF NOT EXISTS records_spaces ON records (collection, space);
 CREATE TABLE IF NOT EXISTS removed (
     stamp INTEGER PRIMARY KEY, number INTEGER NOT NULL, collection INTEGER NOT NULL, id TEXT NOT NULL
 );

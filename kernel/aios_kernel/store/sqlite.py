@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["SQLiteStore"]
 
 FORGET_BEHIND = 20_000  # removals remembered for indexes that follow the changes
+_LACKING = "r.collection = ? AND (r.space <> ? OR r.vector IS NULL)"
 _PLAIN = "r.id, r.text, r.metadata, r.space, r.version, r.number"
 
 
@@ -175,15 +176,17 @@ class SQLiteStore:
                 for at, (name, version, vector) in enumerate(rows, stamp)
             )
 
-    def lacking(self, space: str, limit: int, collection: str | None = None) -> list[tuple[str, Record]]:
-        """Some records that have no vector of this space, with their collections."""
+    def lacking(self, collection: str, space: str, limit: int) -> list[Record]:
+        """Some records that have no vector of this space."""
         with self._connections.use() as run:
-            rows = run.execute(
-                f"""SELECT c.name, {_PLAIN} FROM records AS r JOIN collections AS c ON c.id = r.collection
-                    WHERE (r.space <> ? OR r.vector IS NULL) AND c.name = coalesce(?, c.name) LIMIT ?""",  # noqa: S608
-                (space, collection, limit),
-            )
-            return [(row[0], _plain(row[1:])) for row in rows]
+            sql = f"SELECT {_PLAIN} FROM records AS r WHERE {_LACKING} LIMIT ?"  # noqa: S608 - marks only
+            return [_plain(row) for row in run.execute(sql, (_home(run, collection), space, limit))]
+
+    def count_lacking(self, collection: str, space: str) -> int:
+        """How many records have no vector of this space."""
+        with self._connections.use() as run:
+            sql = f"SELECT count(*) FROM records AS r WHERE {_LACKING}"  # noqa: S608 - marks only
+            return int(run.execute(sql, (_home(run, collection), space)).fetchone()[0])
 
     def stamp(self) -> int:
         """The stamp of the latest change."""

@@ -1,0 +1,75 @@
+"""The arguments of memory calls: plain data from anywhere, so each is checked before it is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aios_kernel.errors import StoreError
+from aios_kernel.memory.notes import checked_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["KNOWN", "Arguments"]
+
+KNOWN: dict[str, tuple[str, ...]] = {
+    "add": ("text", "metadata", "id", "source", "agent"),
+    "get": ("id", "agent"),
+    "update": ("id", "text", "metadata", "version", "source", "agent"),
+    "remove": ("id", "version", "agent"),
+    "retrieve": ("query", "k", "where", "mode", "agent", "agents"),
+    "list": ("where", "limit", "after", "agent"),
+}
+
+
+class Arguments:
+    """Arguments by name; one that is unknown, missing or of another type is an error that says what is expected."""
+
+    def __init__(self, verb: str, values: Mapping[str, Any]) -> None:
+        if verb not in KNOWN:
+            raise StoreError(f"memory has no verb {verb!a}. Known: {', '.join(KNOWN)}")
+        unknown = sorted(str(name) for name in values if name not in KNOWN[verb])
+        if unknown:
+            raise StoreError(f"memory {verb} takes {', '.join(KNOWN[verb])}; not {', '.join(unknown)}")
+        self._verb, self._values = verb, values
+
+    def given(self, name: str) -> bool:
+        """Whether the argument is there, and not null."""
+        return self._values.get(name) is not None
+
+    def text(self, name: str, default: str | None = None, *, empty: bool = False) -> str:
+        """A text; without a default it has to be given."""
+        value = self._values.get(name)
+        value = default if value is None else value
+        if not isinstance(value, str) or not (value or empty or value == default):
+            raise StoreError(f"memory {self._verb} needs {name}: a text, not {value!r}")
+        return value
+
+    def whole(self, name: str, default: int | None, least: int) -> int | None:
+        """A whole number, or the default."""
+        value = self._values.get(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise StoreError(f"memory {self._verb}: {name} is a whole number of at least {least}, not {value!r}")
+        return value
+
+    def metadata(self) -> dict[str, Any] | None:
+        """The agent's own metadata, None where it is not given."""
+        return checked_metadata(self._values["metadata"]) if self.given("metadata") else None
+
+    def where(self) -> dict[str, Any] | None:
+        """A filter."""
+        value = self._values.get("where")
+        if value is not None and not isinstance(value, dict):
+            raise StoreError(f"memory {self._verb}: where is an object such as {{'topic': 'x'}}, not {value!r}")
+        return value  # pyright: ignore[reportUnknownVariableType]
+
+    def agents(self, default: str) -> list[str]:
+        """Whose memory: of one agent, or of several."""
+        value = self._values.get("agents")
+        if value is None:
+            return [self.text("agent", default)]
+        if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):  # pyright: ignore[reportUnknownVariableType]
+            raise StoreError(f"memory {self._verb}: agents is a list of names, not {value!r}")
+        return list(dict.fromkeys(value))  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
