@@ -36,7 +36,7 @@ runner = autogen.UserProxyAgent(
 @runner.register_for_execution()
 @planner.register_for_llm(description="Look up the price of one item.")
 def price(item: Annotated[str, "the item, in the singular"]) -> str:
-    return str(PRICES[item])
+    return str(next((price for name, price in PRICES.items() if name in item), "not in the list"))
 
 
 @runner.register_for_execution()

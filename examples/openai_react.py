@@ -11,6 +11,7 @@ import aios_adapters
 aios_adapters.enable()
 
 PRICES = {"apple": 3, "pear": 4}
+QUESTION = "Look up the price of a pear, then the total for 5."
 PROMPT = """Answer the question with these tools:
 - price(item) - Look up the price of one item.
 - total(price, count) - Multiply a price by a count.
@@ -25,29 +26,28 @@ Final Answer: the answer"""
 
 
 def price(item: str) -> str:
-    return str(PRICES.get(item.lower().rstrip("s"), "not in the list"))
+    return str(next((price for name, price in PRICES.items() if name in item), "not in the list"))
 
 
 def total(price: str, count: str) -> int:
     return int(price) * int(count)
 
 
+TOOLS = {"price": price, "total": total}
+
+
 def act(text: str) -> str:
-    """Run the action that the model asks for."""
     found = re.search(r"Action:\s*(\w+)\s*\n+Action Input:\s*(.*)", text)
-    if found is None or found[1] not in {"price", "total"}:
+    if found is None or found[1] not in TOOLS:
         return "error: name a tool and its input, or give the final answer"
     try:
-        return str({"price": price, "total": total}[found[1]](**json.JSONDecoder().raw_decode(found[2])[0]))
+        return str(TOOLS[found[1]](**json.JSONDecoder().raw_decode(found[2])[0]))
     except (TypeError, ValueError) as error:
         return f"error: {error}"
 
 
 client = OpenAI(base_url=os.environ["OPENAI_BASE_URL"], api_key=os.environ["OPENAI_API_KEY"])
-messages = [
-    {"role": "system", "content": PROMPT},
-    {"role": "user", "content": "Look up the price of a pear, then the total for 5."},
-]
+messages = [{"role": "system", "content": PROMPT}, {"role": "user", "content": QUESTION}]
 for _ in range(6):
     reply = client.chat.completions.create(
         model=os.environ["OPENAI_MODEL"], messages=messages, stop=["\nObservation:"], max_tokens=200, temperature=0
