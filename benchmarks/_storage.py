@@ -114,7 +114,8 @@ class Crashes:
 
         Where the point is on the way of putting things in order, a first writer leaves something to be put in order.
         """
-        acknowledged = self._written("--at", "committed", "--count", str(count)) if point in MENDING else []
+        first = ("--at", "committed", "--count", str(count), "--only", "write")
+        acknowledged = self._written(*first) if point in MENDING else []
         acknowledged += self._written("--at", point, "--count", str(1 if point in MENDING else count))
         self._verify(acknowledged)
 
@@ -216,7 +217,7 @@ class Crashes:
         self.report["problems"].append(what)
 
 
-def _child(base: str, point: str, count: int, seed: str) -> None:
+def _child(base: str, point: str, count: int, seed: str, operations: Sequence[str]) -> None:
     """Write and say so until killed; ends by itself where the point is not reached."""
     reached = 0
     guard = threading.Lock()
@@ -230,14 +231,20 @@ def _child(base: str, point: str, count: int, seed: str) -> None:
                     os.kill(os.getpid(), signal.SIGKILL)
 
     with closing(StorageManager(base, fsync=False, keep=KEEP, hook=hook)) as manager:
-        _threads(THREADS, lambda number: _write_on(manager, number, random.Random(f"{seed} {number}"), guard))
+
+        def work(number: int) -> None:
+            _write_on(manager, number, random.Random(f"{seed} {number}"), operations, guard)
+
+        _threads(THREADS, work)
 
 
-def _write_on(manager: StorageManager, number: int, chance: random.Random, guard: threading.Lock) -> None:
+def _write_on(
+    manager: StorageManager, number: int, chance: random.Random, operations: Sequence[str], guard: threading.Lock
+) -> None:
     agent = Agent(name="a")
     for turn in range(100):
         path = f"{number}/{chance.randrange(FILES)}"
-        verb = chance.choice(OPERATIONS)
+        verb = chance.choice(operations)
         arguments: dict[str, Any] = {"path": path}
         if verb in {"write", "append"}:
             arguments |= {"content": f"{number} {turn % 7} " * chance.randrange(1, 300), "append": verb == "append"}
@@ -277,9 +284,10 @@ def main() -> None:
     parser.add_argument("--at", default="", help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--seed", default="1", help=argparse.SUPPRESS)
+    parser.add_argument("--only", default="", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        _child(args.child, args.at, args.count, args.seed)
+        _child(args.child, args.at, args.count, args.seed, (args.only,) if args.only else OPERATIONS)
         return
     for row in measures(args.agents):
         print(json.dumps(row))

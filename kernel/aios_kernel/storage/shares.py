@@ -96,8 +96,8 @@ class Shares:
 
     def of(self, agent: Agent, own: Root) -> dict[str, list[dict[str, Any]]]:
         """The capabilities of an agent's own root, and those that it holds."""
-        given = self._database.rows("SELECT * FROM shares WHERE root = ? ORDER BY created, id", own.id)
-        held = self._held(agent, "ORDER BY created, id")
+        given = self._database.rows("SELECT * FROM shares WHERE root = ? ORDER BY created, rowid", own.id)
+        held = self._held(agent, "ORDER BY created, rowid")
         return {"given": [self._told(row) for row in given], "held": [self._told(row) for row in held]}
 
     def sweep(self) -> None:
