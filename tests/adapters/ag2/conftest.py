@@ -7,8 +7,9 @@ import pytest
 from aios_evals.endpoint import Endpoint
 from tests.adapters.ag2.programs import close_clients, script
 from tests.support.fixtures import enabled
+from tests.support.leftovers import pytest_configure, pytest_unconfigure
 
-__all__ = ["enabled"]
+__all__ = ["enabled", "pytest_configure", "pytest_unconfigure"]
 
 
 @pytest.fixture
@@ -22,10 +23,3 @@ async def closed():
     """AG2 has no way to close its clients: close what a test has left open, while its loop runs."""
     yield
     await close_clients()
-
-
-def pytest_collection_modifyitems(items):
-    """What AG2 drops in the middle of a test, pytest tells of when it is collected."""
-    for item in items:
-        item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
-        item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))

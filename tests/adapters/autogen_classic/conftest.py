@@ -14,15 +14,9 @@ with warnings.catch_warnings():  # of optional packages that are not there, whil
 
 from tests.adapters.autogen_classic.programs import script
 from tests.support.fixtures import enabled
+from tests.support.leftovers import pytest_configure, pytest_unconfigure
 
-__all__ = ["enabled"]
-
-
-def pytest_collection_modifyitems(items):
-    """AutoGen has no way to close its clients; pytest tells of their sockets when they are collected."""
-    for item in items:
-        item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
-        item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+__all__ = ["enabled", "pytest_configure", "pytest_unconfigure"]
 
 
 @pytest.fixture(autouse=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-import warnings
 
 # Before the first import of litellm: else it fetches its price list from the network.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import pytest
 
-import aios_adapters
 from aios_evals.endpoint import Endpoint, ToolCall
+from tests.support import leftovers
+from tests.support.fixtures import enabled
+from tests.support.leftovers import pytest_unconfigure
+
+__all__ = ["enabled", "pytest_configure", "pytest_unconfigure"]
 
 
 def script(prompt):
@@ -23,29 +26,12 @@ def script(prompt):
 
 def pytest_configure(config):
     """Litellm's own warnings, and the connections that its clients keep open, are no failures of ours."""
-    for line in ("ignore::DeprecationWarning", "ignore::UserWarning:pydantic", "ignore::ResourceWarning"):
+    leftovers.pytest_configure(config)
+    for line in ("ignore::DeprecationWarning", "ignore::UserWarning:pydantic"):
         config.addinivalue_line("filterwarnings", line)
-    config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-def pytest_unconfigure():
-    """Connections that are still open at the end are litellm's."""
-    warnings.simplefilter("ignore")
 
 
 @pytest.fixture
 def endpoint():
     with Endpoint(reply=script, reply_tokens=4) as running:
         yield running
-
-
-@pytest.fixture
-def enabled():
-    """Enable for the rest of one test: `enabled(llm=core)`; returns the kernel."""
-
-    def enable(**settings):
-        aios_adapters.enable(strict=True, **settings)
-        return aios_adapters.kernel()
-
-    yield enable
-    aios_adapters.disable()

@@ -9,16 +9,15 @@ import pytest
 from aios_evals.endpoint import Endpoint
 from tests.adapters.llama_index.programs import script
 from tests.support.fixtures import deny, enabled
+from tests.support.leftovers import pytest_configure, pytest_unconfigure
 
-__all__ = ["deny", "enabled"]
+__all__ = ["deny", "enabled", "pytest_configure", "pytest_unconfigure"]
 
-#: LlamaIndex looks at every attribute of its own agents, also at those that pydantic says are old; calls what its own
-#: workflows say is old; and leaves its HTTP clients and databases to the garbage collector.
+#: LlamaIndex looks at every attribute of its own agents, also at those that pydantic says are old; and calls what its
+#: own workflows say is old.
 IGNORED = (
     "ignore::pydantic.warnings.PydanticDeprecationWarning",
     "ignore:is_running called:DeprecationWarning",
-    "ignore::ResourceWarning",
-    "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 
 

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
-
 import pytest
 
-import aios_adapters
 from aios_evals.endpoint import Endpoint
+from tests.support import leftovers
+from tests.support.fixtures import enabled
+from tests.support.leftovers import pytest_unconfigure
+
+__all__ = ["enabled", "pytest_configure", "pytest_unconfigure"]
 
 
 def pytest_configure(config):
     """Open Interpreter imports pkg_resources, and leaves shells and sockets to the collector."""
-    for line in (
-        "ignore::DeprecationWarning",
-        "ignore::UserWarning",
-        "ignore::ResourceWarning",
-        "ignore::pytest.PytestUnraisableExceptionWarning",
-    ):
+    leftovers.pytest_configure(config)
+    for line in ("ignore::DeprecationWarning", "ignore::UserWarning"):
         config.addinivalue_line("filterwarnings", line)
-
-
-def pytest_unconfigure():
-    """Connections that are still open at the end are litellm's."""
-    warnings.simplefilter("ignore")
 
 
 @pytest.fixture
@@ -32,15 +25,3 @@ def endpoint():
 
     with Endpoint(reply=script, reply_tokens=4) as running:
         yield running
-
-
-@pytest.fixture
-def enabled():
-    """Enable for the rest of one test: `enabled(llm=core)`; returns the kernel."""
-
-    def enable(**settings):
-        aios_adapters.enable(strict=True, **settings)
-        return aios_adapters.kernel()
-
-    yield enable
-    aios_adapters.disable()

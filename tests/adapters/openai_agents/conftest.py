@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from agents import set_tracing_disabled
 
 from aios_evals.endpoint import Endpoint
 from tests.adapters.openai_agents.programs import script
 from tests.support.fixtures import deny, enabled
+from tests.support.leftovers import pytest_configure, pytest_unconfigure
 
-__all__ = ["deny", "enabled"]
+__all__ = ["deny", "enabled", "pytest_configure", "pytest_unconfigure"]
 
 set_tracing_disabled(True)  # its traces would go to OpenAI
-#: These programs, as their like everywhere, leave their HTTP clients to the garbage collector.
-IGNORED = ("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-def pytest_collection_modifyitems(items):
-    """Let what the clients leave open pass."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            for ignored in IGNORED:
-                item.add_marker(pytest.mark.filterwarnings(ignored))
 
 
 @pytest.fixture
