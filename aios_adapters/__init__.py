@@ -40,6 +40,9 @@ def enable(
     budgets: Mapping[str, Mapping[str, Any]] = _NOT_GIVEN,
     prices: Mapping[str, Any] = _NOT_GIVEN,
     openai_legacy: bool = _NOT_GIVEN,
+    journal: str | os.PathLike[str] | None = _NOT_GIVEN,
+    journal_mode: str = _NOT_GIVEN,
+    journal_idempotent: str | Sequence[str] = _NOT_GIVEN,
 ) -> Status:
     """Put the kernel under every supported framework, imported already or later; idempotent and thread-safe.
 
@@ -63,6 +66,11 @@ def enable(
         prices: prices per million tokens by model pattern, over the built-in table's.
         openai_legacy: reinstate `openai.ChatCompletion.create` and the other calls of the openai SDK's 0.x on later
             versions, until `disable()`.
+        journal: file that keeps what calls to models and tools were answered; a program that is run again is answered
+            from it.
+        journal_mode: "record" (answer what is there, record the rest), "replay" (record nothing), "strict" (raise
+            `JournalDivergence` for what is not there) or "refresh" (begin anew).
+        journal_idempotent: patterns of tools that may run again where their recorded result cannot be given back.
 
     What is left out comes from the environment (`AIOS_*`), then from `[tool.aios-adapters]` of pyproject.toml or from
     aios.toml, in the working directory or above. With the session in force, only what is given here changes.
@@ -84,6 +92,9 @@ def enable(
         "budgets": budgets,
         "prices": prices,
         "openai_legacy": openai_legacy,
+        "journal": journal,
+        "journal_mode": journal_mode,
+        "journal_idempotent": journal_idempotent,
         "on_kernel_loss": on_kernel_loss,
     }
     if isinstance(kernel, str):

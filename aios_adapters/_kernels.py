@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aios_adapters.config import Settings
     from aios_kernel.gate import Gate
 
-__all__ = ["make_kernel", "start_trace"]
+__all__ = ["journaled", "make_kernel", "start_trace"]
 
 
 def make_kernel(settings: Settings) -> Gate:
@@ -31,6 +31,16 @@ def make_kernel(settings: Settings) -> Gate:
         budgets=settings.budgets,
         prices=settings.prices,
     )
+
+
+def journaled(settings: Settings, kernel: Gate) -> tuple[Gate, Callable[[], None]]:
+    """The kernel with the journal that is asked for before it, and what closes the journal."""
+    if settings.journal is None:
+        return kernel, lambda: None
+    from aios_kernel.journal import Journal, Journaled
+
+    journal = Journal(settings.journal, settings.journal_mode, idempotent=settings.journal_idempotent)
+    return Journaled(kernel, journal), journal.close
 
 
 #: Settings of a kernel, which one in another process has of its own.

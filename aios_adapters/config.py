@@ -17,6 +17,7 @@ __all__ = ["DISABLE", "ENVIRONMENT", "SECTION", "Settings", "disabled", "gather"
 SECTION = "aios-adapters"  # [tool.aios-adapters] of pyproject.toml; the whole of aios.toml
 DISABLE = "AIOS_DISABLE"  # 1: enable() does nothing
 ON_LOSS = ("raise", "run")
+JOURNAL_MODES = ("record", "replay", "strict", "refresh")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,9 @@ class Settings:
     budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     prices: Mapping[str, Any] = field(default_factory=dict[str, Any])
     openai_legacy: bool = False
+    journal: str | None = None
+    journal_mode: str = "record"
+    journal_idempotent: tuple[str, ...] = ()
     kernel: str | None = None
     on_kernel_loss: str = "raise"
 
@@ -96,6 +100,9 @@ ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
     ),
     "AIOS_KERNEL": ("kernel", str, "use the kernel of another process: unix:PATH, tcp:HOST:PORT or auto"),
     "AIOS_ON_KERNEL_LOSS": ("on_kernel_loss", str, "run: make calls without a kernel while that one cannot be reached"),
+    "AIOS_JOURNAL": ("journal", str, "file that keeps what calls were answered, and answers them when it is run again"),
+    "AIOS_JOURNAL_MODE": ("journal_mode", str, "record (and answer), replay, strict or refresh"),
+    "AIOS_JOURNAL_IDEMPOTENT": ("journal_idempotent", _names, "tools that may run again, separated by commas"),
     "AIOS_TRACE": ("trace", str, "file for a Chrome trace of every syscall"),
     "AIOS_RECORD_CONTENT": ("record_content", _flag, "1: events carry prompts and arguments"),
     "AIOS_OPENAI_LEGACY": ("openai_legacy", _flag, "1: reinstate the calls of the openai SDK's 0.x on later versions"),
@@ -116,15 +123,17 @@ def disabled() -> bool:
 
 def _shaped(key: str, value: Any) -> Any:
     """One name may be written without a list, a path as a path."""
-    if key in {"only", "exclude"}:
+    if key in {"only", "exclude", "journal_idempotent"}:
         return _names(value) if isinstance(value, str) else tuple(cast("Sequence[str]", value or ()))
     if key in {"policies", "limits", "budgets", "prices"}:
         return dict(cast("Mapping[str, Any]", value or {}))
+    if key == "journal_mode" and value not in JOURNAL_MODES:
+        raise UnknownName("journal_mode", value, JOURNAL_MODES)
     if key == "on_kernel_loss" and value not in ON_LOSS:
         raise UnknownName("on_kernel_loss", value, ON_LOSS)
     if key == "policy" and value is None:
         return "fifo"
-    if key == "trace" and value is not None:
+    if key in {"trace", "journal"} and value is not None:
         return os.fspath(cast("str", value))
     return value
 

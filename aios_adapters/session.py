@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from aios_adapters import _carried, config
-from aios_adapters._kernels import make_kernel, start_trace
+from aios_adapters._kernels import journaled, make_kernel, start_trace
 from aios_adapters._log import log, warn_once
 from aios_adapters.adapter import Adapter, AdapterError, Broken, load_all
 from aios_adapters.patching import AddedModules, ImportHooks, Moved, Patcher
@@ -55,7 +55,13 @@ class Session:
         self.entries = {entry.name: entry for entry in _chosen(settings)}
         modules = [name for entry in self.entries.values() if entry.adapter for name in entry.adapter.modules]
         self._hooks = ImportHooks(modules, self._arrived)
-        self.kernel: Gate = make_kernel(settings) if kernel is None else kernel
+        self.base: Gate = make_kernel(settings) if kernel is None else kernel
+        try:
+            self.kernel, self._end_journal = journaled(settings, self.base)
+        except BaseException:
+            if self.owned:
+                self.base.close()
+            raise
         self._end_trace = start_trace(settings.trace, self.kernel)
         self.resolvers: tuple[Resolver, ...] = ()
 
@@ -78,7 +84,8 @@ class Session:
         self.patcher.undo()
         self.added.undo()
         if self.owned:
-            self.kernel.close()
+            self.base.close()
+        self._end_journal()
         self._end_trace()
 
     # What wrappers tell -------------------------------------------------------------------------------------------
@@ -227,7 +234,7 @@ def enable(given: Mapping[str, Any], kernel: Gate | None) -> None:
                 old.start()
                 return
             wanted = replace(old.settings, **{key: getattr(wanted, key) for key in given})
-            kernel = kernel if kernel is not None or old.owned or "kernel" in given else old.kernel
+            kernel = kernel if kernel is not None or old.owned or "kernel" in given else old.base
             _check_cores(old, given)
             disable()
         new = Session(wanted, kernel)
@@ -241,7 +248,7 @@ def enable(given: Mapping[str, Any], kernel: Gate | None) -> None:
 
 def _same(old: Session, wanted: Settings, given: Mapping[str, Any], kernel: Gate | None) -> bool:
     settings = all(getattr(old.settings, key) == getattr(wanted, key) for key in given)
-    return settings and (kernel is None or kernel is old.kernel)
+    return settings and (kernel is None or kernel is old.base or kernel is old.kernel)
 
 
 def _check_cores(old: Session, given: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ the call native; from the moment a syscall is dispatched, errors are raised.
 """
 
 from aios_adapters.calls._gate import claiming, enter, enter_llm, inside_llm, keep, leased_grant, refusals, report
+from aios_adapters.calls._journal import recorded, recording
 from aios_adapters.calls._llm import allm_call, allm_stream, llm_call, llm_stream
 from aios_adapters.calls._memory import Store, amemory_call, amemory_stream, memory_call, memory_stream
 from aios_adapters.calls._steps import astepped, closing, stepped
@@ -31,6 +32,8 @@ __all__ = [
     "llm_stream",
     "memory_call",
     "memory_stream",
+    "recorded",
+    "recording",
     "refusals",
     "report",
     "stepped",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aios_adapters import identity, session
 from aios_adapters._carried import Claim, assigned, claimed, kept_grants
 from aios_adapters.calls._entry import Entry
-from aios_kernel.errors import SyscallError
+from aios_kernel.errors import JournalError, SyscallError
 
 if TYPE_CHECKING:
     from aios_kernel.abi import Call, LLMCall, Usage
@@ -99,6 +99,8 @@ def refusals(refused: Refused | None) -> Generator[None, None, None]:
     """Turn what the kernel answers into what the framework raises, with the kernel's error as its cause."""
     try:
         yield
+    except JournalError:  # whoever asked for a replay is to see what is wrong with it, in our words
+        raise
     except SyscallError as error:
         native = error if refused is None else refused(error)
         if native is error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aios_adapters._carried import Claim, assigned, claimed
 from aios_adapters.calls._gate import ReadUsage, Refused, claiming, enter_llm, refusals, report
+from aios_adapters.calls._journal import arecord, given_back, record, recorded, recording
 from aios_adapters.calls._steps import astepped, closing, left_early, stepped
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ def llm_call(
         return native()
     with refusals(refused), syscall as grant:
         if not grant.lease:
-            return served(grant.reply())
+            kept = recorded(grant)
+            return served(grant.reply()) if kept is None else given_back(kept)
         with claiming(grant):
             result = native()
         report(grant, usage, result)
+        record(grant, result, adapter)
         return result
 
 
@@ -56,10 +59,12 @@ async def allm_call(
     with refusals(refused):
         async with syscall as grant:
             if not grant.lease:
-                return served(await grant.areply())
+                kept = recorded(grant)
+                return served(await grant.areply()) if kept is None else given_back(kept)
             with claiming(grant):
                 result = await native()
             report(grant, usage, result)
+            await arecord(grant, result, adapter)
             return result
 
 
@@ -79,7 +84,9 @@ def llm_stream(
         return
     with refusals(refused), syscall as grant, left_early(grant):
         if grant.lease:
-            yield from _watched(grant, native, usage)
+            yield from _watched(grant, native, usage, adapter)
+        elif (kept := recorded(grant)) is not None:
+            yield from given_back(kept)
         else:
             for delta in grant.deltas():
                 yield from pieces(delta)
@@ -105,9 +112,12 @@ async def allm_stream(
         async with syscall as grant:
             with left_early(grant):
                 if grant.lease:
-                    async with closing(_awatched(grant, native, usage)) as items:
+                    async with closing(_awatched(grant, native, usage, adapter)) as items:
                         async for item in items:
                             yield item
+                elif (kept := recorded(grant)) is not None:
+                    for item in given_back(kept):
+                        yield item
                 else:
                     async with closing(grant.adeltas()) as deltas:
                         async for delta in deltas:
@@ -115,23 +125,31 @@ async def allm_stream(
                                 yield item
 
 
-def _watched(grant: Grant, native: Callable[[], Iterable[T]], usage: ReadUsage | None) -> Generator[T, None, None]:
+def _watched(
+    grant: Grant, native: Callable[[], Iterable[T]], usage: ReadUsage | None, adapter: str
+) -> Generator[T, None, None]:
     """Run the framework's stream with the guard set inside it and never in its consumer."""
     claim = Claim(grant)
+    seen: list[T] | None = [] if recording(grant) else None
     try:
         for index, item in enumerate(stepped(native, lambda: assigned(claimed, claim))):
             if index == 0:
                 grant.first_token()
             report(grant, usage, item)
+            if seen is not None:
+                seen.append(item)
             yield item
+        if seen is not None:
+            record(grant, seen, adapter)
     finally:
         claim.open = False
 
 
 async def _awatched(
-    grant: Grant, native: Callable[[], AsyncIterable[T]], usage: ReadUsage | None
+    grant: Grant, native: Callable[[], AsyncIterable[T]], usage: ReadUsage | None, adapter: str
 ) -> AsyncGenerator[T, None]:
     claim, first = Claim(grant), True
+    seen: list[T] | None = [] if recording(grant) else None
     try:
         async with closing(astepped(native, lambda: assigned(claimed, claim))) as items:
             async for item in items:
@@ -139,6 +157,10 @@ async def _awatched(
                     grant.first_token()
                 first = False
                 report(grant, usage, item)
+                if seen is not None:
+                    seen.append(item)
                 yield item
+        if seen is not None:
+            await arecord(grant, seen, adapter)
     finally:
         claim.open = False

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aios_adapters._carried import assigned, claimed, tool_stack
 from aios_adapters.calls._entry import Entry
 from aios_adapters.calls._gate import enter
+from aios_adapters.calls._journal import arecord_tool, given_back, record_tool, recorded, recording
 from aios_adapters.calls._steps import astepped, closing, left_early, stepped
-from aios_kernel.errors import SyscallError
+from aios_kernel.errors import JournalError, SyscallError
 
 if TYPE_CHECKING:
     from aios_kernel.abi import Call
@@ -41,10 +42,17 @@ def tool_call(
     with contextlib.ExitStack() as stack:
         try:
             grant = stack.enter_context(syscall)
+        except JournalError:
+            raise
         except SyscallError as error:
             return denied(error)
+        if (kept := recorded(grant)) is not None:
+            return given_back(kept)
         stack.enter_context(_in_tool(key))
-        return _recorded(grant, run(), failed)
+        result = run()
+        if not _failed(grant, result, failed):
+            record_tool(grant, result)
+        return result
 
 
 async def atool_call(
@@ -63,10 +71,17 @@ async def atool_call(
     async with contextlib.AsyncExitStack() as stack:
         try:
             grant = await stack.enter_async_context(syscall)
+        except JournalError:
+            raise
         except SyscallError as error:
             return denied(error)
+        if (kept := recorded(grant)) is not None:
+            return given_back(kept)
         stack.enter_context(_in_tool(key))
-        return _recorded(grant, await run(), failed)
+        result = await run()
+        if not _failed(grant, result, failed):
+            await arecord_tool(grant, result)
+        return result
 
 
 def tool_stream(
@@ -85,11 +100,21 @@ def tool_stream(
     with contextlib.ExitStack() as stack:
         try:
             grant = stack.enter_context(syscall)
+        except JournalError:
+            raise
         except SyscallError as error:
             yield from denied(error)
             return
         stack.enter_context(left_early(grant))
-        yield from stepped(run, lambda: _in_tool(key))
+        if (kept := recorded(grant)) is not None:
+            yield from given_back(kept)
+            return
+        seen: list[T] | None = [] if recording(grant) else None
+        for item in stepped(run, lambda: _in_tool(key)):
+            if seen is not None:
+                seen.append(item)
+            yield item
+        record_tool(grant, seen)
 
 
 async def atool_stream(
@@ -110,14 +135,24 @@ async def atool_stream(
     async with contextlib.AsyncExitStack() as stack:
         try:
             grant = await stack.enter_async_context(syscall)
+        except JournalError:
+            raise
         except SyscallError as error:
             for item in denied(error):
                 yield item
             return
         stack.enter_context(left_early(grant))
+        if (kept := recorded(grant)) is not None:
+            for item in given_back(kept):
+                yield item
+            return
+        seen: list[T] | None = [] if recording(grant) else None
         items = await stack.enter_async_context(closing(astepped(run, lambda: _in_tool(key))))
         async for item in items:
+            if seen is not None:
+                seen.append(item)
             yield item
+        await arecord_tool(grant, seen)
 
 
 def _enter_tool(adapter: str, build: Callable[[], Call | None], key: Any) -> Entry | None:
@@ -133,8 +168,8 @@ def _in_tool(key: Any) -> Generator[None, None, None]:
         yield
 
 
-def _recorded(grant: Grant, result: T, failed: Callable[[T], BaseException | None] | None) -> T:
+def _failed(grant: Grant, result: T, failed: Callable[[T], BaseException | None] | None) -> bool:
     error = failed(result) if failed is not None else None
     if error is not None:
         grant.release(error)
-    return result
+    return error is not None

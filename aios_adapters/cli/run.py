@@ -58,6 +58,10 @@ def add_parser(subparsers: Any) -> None:
         "be repeated",
     )
     parser.add_argument("--kernel", metavar="ADDRESS", help="use the kernel at unix:PATH, tcp:HOST:PORT or auto")
+    parser.add_argument(
+        "--journal", metavar="FILE", help="keep what calls were answered; a program run again is answered from it"
+    )
+    parser.add_argument("--journal-mode", metavar="MODE", help="record (default), replay, strict or refresh")
     parser.add_argument("--trace", metavar="FILE", help="write a Chrome trace")
     parser.add_argument("--only", metavar="NAMES", help="adapters to enable, separated by commas")
     parser.add_argument("--exclude", metavar="NAMES", help="adapters to leave out, separated by commas")
@@ -96,6 +100,8 @@ def _settings(args: argparse.Namespace) -> dict[str, str]:
         "AIOS_LIMITS": ";".join(args.limits),
         "AIOS_BUDGETS": ";".join(args.budget),
         "AIOS_KERNEL": args.kernel,
+        "AIOS_JOURNAL": args.journal and os.path.abspath(args.journal),  # noqa: PTH100
+        "AIOS_JOURNAL_MODE": args.journal_mode,
         # The program may change its working directory before it is read.
         "AIOS_TRACE": args.trace and os.path.abspath(args.trace),  # noqa: PTH100
         "AIOS_ONLY": args.only,

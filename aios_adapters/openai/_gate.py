@@ -7,6 +7,7 @@ from typing import Any
 
 from aios_adapters import calls
 from aios_adapters.openai._exchange import Exchange
+from aios_adapters.openai._journal import BODY
 from aios_adapters.openai._lease import alease, lease, pushed_back
 
 __all__ = ["async_request", "async_sleep", "sync_request", "sync_sleep"]
@@ -25,6 +26,8 @@ def sync_request(native: Function) -> Function:
         with calls.refusals(exchange.refused), syscall as grant:
             if grant.lease:
                 return lease(grant, self, options, lambda: native(self, cast_to, options, *args, **kwargs))
+            if (body := calls.recorded(grant, BODY)) is not None:
+                return exchange.replayed(body)
             exchange.check()
             if not exchange.stream:
                 return exchange.whole(grant.reply(), grant)
@@ -47,6 +50,8 @@ def async_request(native: Function) -> Function:
             async with syscall as grant:
                 if grant.lease:
                     return await alease(grant, self, options, lambda: native(self, cast_to, options, *args, **kwargs))
+                if (body := calls.recorded(grant, BODY)) is not None:
+                    return await exchange.replayed(body)
                 exchange.check()
                 if not exchange.stream:
                     return await exchange.whole(await grant.areply(), grant)

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from aios_adapters import calls
+from aios_adapters.openai._journal import Body, akeep, keep
 from aios_adapters.openai._usage import UsageWatch, usage_in, usage_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def lease(grant: Grant, client: Any, options: Any, native: Callable[[], Any]) ->
             refusal = _given_up(client, options, error)
             if refusal is None or not grant.push_back(*refusal):
                 raise
-    return _handed_over(grant, result, _tap)
+    response = _handed_over(grant, result, _tap)
+    if response is None or response.is_closed:
+        keep(grant, response, result)
+    return result
 
 
 async def alease(grant: Grant, client: Any, options: Any, native: Callable[[], Awaitable[Any]]) -> Any:
@@ -44,7 +48,10 @@ async def alease(grant: Grant, client: Any, options: Any, native: Callable[[], A
             refusal = _given_up(client, options, error)
             if refusal is None or not await grant.apush_back(*refusal):
                 raise
-    return _handed_over(grant, result, _atap)
+    response = _handed_over(grant, result, _atap)
+    if response is None or response.is_closed:
+        await akeep(grant, response, result)
+    return result
 
 
 # Refused for load --------------------------------------------------------------------------------------------------
@@ -74,7 +81,7 @@ def _given_up(client: Any, options: Any, error: Exception) -> tuple[int, float |
 
 
 def _handed_over(grant: Grant, result: Any, tap: Callable[[ModuleType], Callable[..., Any]]) -> Any:
-    """Account for a finished call, or leave the grant with the body that is still to be read."""
+    """Account for a finished call, or leave the grant with the body that is still to be read; return the response."""
     response = _response_of(result)
     if response is None:
         calls.report(grant, lambda parsed: usage_of(getattr(parsed, "usage", None)), result)
@@ -82,8 +89,8 @@ def _handed_over(grant: Grant, result: Any, tap: Callable[[ModuleType], Callable
         calls.report(grant, lambda closed: usage_in(closed.content), response)
     else:
         library = sys.modules[type(response).__module__.partition(".")[0]]
-        response.stream = tap(library)(response.stream, calls.keep(grant), response.headers.get("content-encoding", ""))
-    return result
+        response.stream = tap(library)(response.stream, calls.keep(grant), response.headers)
+    return response
 
 
 def _response_of(result: Any) -> Any:
@@ -100,9 +107,10 @@ def _response_of(result: Any) -> Any:
 class _Watched:
     """What both kinds of stream do beside forwarding: count, and give the grant back once."""
 
-    def __init__(self, stream: Any, grant: Grant, encoding: str) -> None:
+    def __init__(self, stream: Any, grant: Grant, headers: Any) -> None:
         self._stream, self._grant = stream, grant
-        self._watch: UsageWatch | None = UsageWatch(encoding)
+        self._watch: UsageWatch | None = UsageWatch(headers.get("content-encoding", ""))
+        self._body = Body(headers) if calls.recording(grant) else None
         self._begun = False
 
     def _saw(self, data: bytes) -> None:
@@ -133,11 +141,17 @@ def _tap(library: ModuleType) -> type[Any]:
             try:
                 for data in self._stream:
                     self._saw(data)
+                    self._record(data)
                     yield data
+                self._record(b"", end=True)
             except BaseException as error:
                 self._ended(error)
                 raise
             self._ended()
+
+        def _record(self, data: bytes, *, end: bool = False) -> None:
+            if self._body is not None and (kept := self._body.feed(data, end=end)) is not None:
+                self._grant.record(kept)  # type: ignore[attr-defined]
 
         def close(self) -> None:
             try:
@@ -159,11 +173,17 @@ def _atap(library: ModuleType) -> type[Any]:
             try:
                 async for data in self._stream:
                     self._saw(data)
+                    await self._record(data)
                     yield data
+                await self._record(b"", end=True)
             except BaseException as error:
                 self._ended(error)
                 raise
             self._ended()
+
+        async def _record(self, data: bytes, *, end: bool = False) -> None:
+            if self._body is not None and (kept := self._body.feed(data, end=end)) is not None:
+                await self._grant.arecord(kept)  # type: ignore[attr-defined]
 
         async def aclose(self) -> None:
             try:

@@ -305,6 +305,13 @@ class Kernel:
             queue.use(Classes(queue.policy))
         return EmbeddedGrant(self, call, task, queue, core, charge)
 
+    def vet(self, call: Call) -> None:
+        """Raise what refuses a call that somebody else has the answer of; nothing is queued, held or counted."""
+        process = self._told(*self.processes.enter(call.agent or Caller.here().agent or ROOT, self.clock.now()))
+        if process.killed:
+            raise process.death()
+        self._check(call, process)
+
     def start(self, grant: EmbeddedGrant) -> None:
         """Have the core serve a granted call; whatever goes wrong ends the job with an error."""
         job, core, task = grant.job, grant.core, grant.task

@@ -1,0 +1,79 @@
+"""Where a kernel keeps a journal: what a leased call gave is recorded as the framework had it, and given back as that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aios_adapters._log import warn_once
+from aios_adapters.calls._codec import Unplain, decode, encode
+from aios_kernel.errors import JournalError
+
+if TYPE_CHECKING:
+    from aios_kernel.gate import Grant
+
+__all__ = ["arecord", "arecord_tool", "given_back", "record", "record_tool", "recorded", "recording"]
+
+NATIVE = "result"  # the form of what is kept here; the openai SDK's adapter keeps bodies
+
+
+def recording(grant: Grant) -> bool:
+    """Whether the result of this call is to be recorded."""
+    return bool(getattr(grant, "records", False))
+
+
+def recorded(grant: Grant, form: str = NATIVE) -> Any:
+    """What an adapter kept of an earlier run's result; None where there is none. Raises `JournalError` for another form's."""
+    kept = getattr(grant, "replay", None)
+    if kept is None:
+        return None
+    if not isinstance(kept, dict) or form not in kept:
+        raise JournalError("the journal's record was made by another adapter: record anew (journal_mode='refresh')")
+    return kept[form]  # pyright: ignore[reportUnknownVariableType]
+
+
+def given_back(kept: Any) -> Any:
+    """The framework's own result again; raises `JournalError` where the framework has changed too much."""
+    try:
+        return decode(kept["value"])
+    except Exception as error:
+        raise JournalError(f"a recorded result cannot be given back, record anew: {error!r}") from error
+
+
+def record(grant: Grant, result: Any, adapter: str) -> None:
+    """Record what a leased call to a model gave; one that cannot be kept will be made again."""
+    if recording(grant) and (data := _kept(grant, result, adapter)) is not None:
+        grant.record(data)  # type: ignore[attr-defined]
+
+
+async def arecord(grant: Grant, result: Any, adapter: str) -> None:
+    """Do the same in this event loop."""
+    if recording(grant) and (data := _kept(grant, result, adapter)) is not None:
+        await grant.arecord(data)  # type: ignore[attr-defined]
+
+
+def record_tool(grant: Grant, result: Any) -> None:
+    """Record what a tool gave; of one that cannot be kept, that it has run."""
+    if recording(grant):
+        grant.record(**_tool(result))  # type: ignore[attr-defined]
+
+
+async def arecord_tool(grant: Grant, result: Any) -> None:
+    """Do the same in this event loop."""
+    if recording(grant):
+        await grant.arecord(**_tool(result))  # type: ignore[attr-defined]
+
+
+def _tool(result: Any) -> dict[str, Any]:
+    try:
+        return {"native": {NATIVE: {"value": encode(result)}}}
+    except Unplain as error:
+        return {"opaque": str(error)}
+
+
+def _kept(grant: Grant, result: Any, adapter: str) -> Any:
+    try:
+        return {NATIVE: {"value": encode(result)}}
+    except Unplain as error:
+        warn_once(f"a result of adapter {adapter!r} cannot be journaled, so its call will be made again: {error}")
+        grant.unrecorded()  # type: ignore[attr-defined]
+        return None

@@ -1,0 +1,6 @@
+"""The journal: what calls were answered, kept on disk, so that a program that is run again is not asked to pay again."""
+
+from aios_kernel.journal.gate import Journaled
+from aios_kernel.journal.journal import MODES, Journal, Record
+
+__all__ = ["MODES", "Journal", "Journaled", "Record"]
