@@ -17,7 +17,7 @@ from aios_kernel.memory.arguments import Arguments
 from aios_kernel.memory.blocks import PREFIX, Blocks
 from aios_kernel.memory.memories import Memories, Writer
 from aios_kernel.memory.transfer import export_notes, import_notes
-from aios_kernel.store import Hybrid, SQLiteStore
+from aios_kernel.store import Hybrid, make_store
 
 if TYPE_CHECKING:
     import os
@@ -37,7 +37,7 @@ READING = frozenset({"get", "list", "retrieve"})
 
 
 class MemoryManager(Manager):
-    """Serve memory calls; notes are written to `store` (a file's path, or a store) before a call is answered.
+    """Serve memory calls; notes are written to `store` (a path, a name, or a store: see `make_store`) before a call is answered.
 
     Each agent, by its name, has a block of `budget` bytes in memory: above 80 % of it the notes that LRU-K
     (`k`) chooses are put out, and reading one brings it back. An agent sees its own notes only, unless
@@ -68,7 +68,7 @@ class MemoryManager(Manager):
         if budget < 0:
             raise ConfigError(f"the budget of a memory block is {budget} bytes: use 0 (nothing in memory) or more")
         self._owns = isinstance(store, str) or hasattr(store, "__fspath__")
-        self.store: Store = SQLiteStore(store) if self._owns else store  # pyright: ignore[reportArgumentType,reportAttributeAccessIssue]
+        self.store = make_store(store)
         self.allowed = allowed
         self._hybrid = Hybrid(self.store, embedder or LexicalEmbedder())
         self._blocks = Blocks(self.store, budget, k)

@@ -3,6 +3,7 @@
 from aios_kernel.store.base import Change, Hit, Record, SearchIndex, Store
 from aios_kernel.store.hybrid import Hybrid, HybridIndex, Mode, fuse
 from aios_kernel.store.memory import MemoryStore
+from aios_kernel.store.registry import make_store, store_names
 from aios_kernel.store.sqlite import SQLiteStore
 
 __all__ = [
@@ -17,4 +18,6 @@ __all__ = [
     "SearchIndex",
     "Store",
     "fuse",
+    "make_store",
+    "store_names",
 ]

@@ -107,6 +107,10 @@ class Store(Protocol):
         """How many records have no vector of this space."""
         ...
 
+    def identity(self) -> int:
+        """A number that another store does not have: whoever follows the changes knows whose they are."""
+        ...
+
     def stamp(self) -> int:
         """The stamp of the latest change."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
 import threading
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -44,6 +45,7 @@ class MemoryStore:
         self._rows: dict[str, dict[str, _Row]] = {}
         self._gone: dict[tuple[str, str], int] = {}
         self._numbers = self._stamp = 0
+        self._identity = secrets.randbits(62)
 
     def put(self, collection: str, records: Sequence[Record], *, expect: int | None = None) -> list[Record]:
         """Write records in place of those of the same ids."""
@@ -148,6 +150,10 @@ class MemoryStore:
     def count_lacking(self, collection: str, space: str) -> int:
         """How many records have no vector of this space."""
         return len(self.lacking(collection, space, self.count(collection)))
+
+    def identity(self) -> int:
+        """A number that another store does not have."""
+        return self._identity
 
     def stamp(self) -> int:
         """The stamp of the latest change."""

@@ -23,7 +23,7 @@ PATIENCE = 60.0  # seconds to wait for another process's write
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS collections (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT OR IGNORE INTO counters VALUES ('stamp', 0), ('forgotten', 0);
+INSERT OR IGNORE INTO counters VALUES ('stamp', 0), ('forgotten', 0), ('identity', abs(random() / 2));
 CREATE TABLE IF NOT EXISTS records (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     collection INTEGER NOT NULL REFERENCES collections (id),

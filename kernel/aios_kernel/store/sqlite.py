@@ -188,10 +188,13 @@ class SQLiteStore:
             sql = f"SELECT count(*) FROM records AS r WHERE {_LACKING}"  # noqa: S608 - marks only
             return int(run.execute(sql, (_home(run, collection), space)).fetchone()[0])
 
+    def identity(self) -> int:
+        """A number that another store does not have; it is in the file."""
+        return self._counter("identity")
+
     def stamp(self) -> int:
         """The stamp of the latest change."""
-        with self._connections.use() as run:
-            return int(run.execute("SELECT value FROM counters WHERE name = 'stamp'").fetchone()[0])
+        return self._counter("stamp")
 
     def changes(self, after: int, limit: int) -> list[Change] | None:
         """The changes behind a stamp, oldest first, one for each record; None where removals are forgotten since."""
@@ -229,6 +232,10 @@ class SQLiteStore:
         """Close the file."""
         self._connections.close()
         self._matrices.clear()
+
+    def _counter(self, name: str) -> int:
+        with self._connections.use() as run:
+            return int(run.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()[0])
 
 
 def _home(run: sqlite3.Connection, collection: str, *, make: bool = False) -> int:
