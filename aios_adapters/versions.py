@@ -70,8 +70,8 @@ TABLE = (
         versions=(
             # Before 1.55.3 the SDK passes httpx an argument that 0.28 took away.
             Tested(name="openai-1-oldest", version="1.39", packages=("openai==1.39.*", "httpx<0.28")),
-            Tested(name="openai-1", version="1.109", packages=("openai==1.109.*",), observers=_OBSERVERS, ci=False),
-            Tested(name="openai-2", version="2.54", packages=("openai==2.54.*",), observers=_OBSERVERS, ci=False),
+            Tested(name="openai-1", version="1.109", packages=("openai==1.109.*",), observers=_OBSERVERS),
+            Tested(name="openai-2", version="2.54", packages=("openai==2.54.*",), observers=_OBSERVERS),
             Tested(name="openai-3", version="3.54", packages=("openai>=3.52,<4",), observers=(_OPENINFERENCE,)),
         ),
     ),
