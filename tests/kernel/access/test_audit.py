@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
-from aios_kernel.abi import Agent, AccessCall, ToolCall
+from aios_kernel.abi import AccessCall, Agent, ToolCall
 from aios_kernel.access import AccessManager, Answer, AuditLog, Callback, Policy, parse, verify
 from aios_kernel.errors import AccessDenied
 from aios_kernel.kernel import Kernel
@@ -152,7 +151,7 @@ while True:
 
 
 def test_what_was_written_outlives_a_killed_process(tmp_path):
-    """kill -9 in the middle: all that was acknowledged is there, the chain is right, and the next process goes on."""
+    """Kill -9 in the middle: all that was acknowledged is there, the chain is right, and the next process goes on."""
     file = tmp_path / "audit.jsonl"
     for _ in range(5):
         with subprocess.Popen([sys.executable, "-c", KILLED, str(file)], stdout=subprocess.PIPE, text=True) as writer:
@@ -201,21 +200,31 @@ def test_what_is_in_it(tmp_path):
         "[groups]\nops=['ann']\n[[rules]]\nto='tool:*'\neffect='allow'\n[[rules]]\nto='tool:no'\neffect='deny'\n"
         "[[rules]]\nto='tool:ask*'\neffect='ask'\n[[rules]]\ndo='access.*'\nto='group:ops'\nwho='ann'\neffect='allow'"
     )
-    access = AccessManager(policy, audit=file, approver=Callback(lambda r: Answer(allowed=r.target != "tool:ask no", by="eve")))
+    access = AccessManager(
+        policy, audit=file, approver=Callback(lambda r: Answer(allowed=r.target != "tool:ask no", by="eve"))
+    )
     kernel = Kernel(checks=(access.check,), managers=[access])
+    said = []
     for name in ("fine", "no", "ask yes", "ask no"):
         try:
-            with kernel.syscall(ToolCall(agent=Agent(name="ann"), name=name, arguments={"a": f"use {secret}", "password": "hunter2"})):
+            with kernel.syscall(
+                ToolCall(agent=Agent(name="ann"), name=name, arguments={"a": f"use {secret}", "password": "hunter2"})
+            ):
                 pass
         except AccessDenied as error:
-            assert secret not in str(error)
-    add = AccessCall(agent=Agent(name="ann"), action="access.add_privilege", target="group:ops", arguments={"agent": "bob"})
+            said.append(str(error))
+    add = AccessCall(
+        agent=Agent(name="ann"), action="access.add_privilege", target="group:ops", arguments={"agent": "bob"}
+    )
     with kernel.syscall(add) as grant:
         assert grant.reply().data == {"group": "ops", "agent": "bob", "member": True}
     kernel.close()
     text = file.read_text()
+    assert len(said) == 2 and secret not in "".join(said)
     assert secret not in text and "hunter2" not in text
-    found = [(one["action"], one["target"], one["decision"], one.get("by")) for one in map(json.loads, text.splitlines())]
+    found = [
+        (one["action"], one["target"], one["decision"], one.get("by")) for one in map(json.loads, text.splitlines())
+    ]
     assert found == [
         ("tool.run", "tool:fine", "allow", None),
         ("tool.run", "tool:no", "deny", None),
@@ -230,15 +239,24 @@ def test_what_is_in_it(tmp_path):
     assert verify(file).ok
 
 
+FORKING = """
+import os, sys
+from aios_kernel.access import AccessManager, AuditLog, Policy
+log = AuditLog(sys.argv[1])
+log.append({"who": "parent"})
+child = os.fork()
+if child == 0:
+    log.after_fork()
+    log.append({"who": "child"})
+    os._exit(0)
+os.waitpid(child, 0)
+log.append({"who": "parent"})
+"""
+
+
 def test_a_forked_child_writes_on(tmp_path):
     """Parent and child share one chain."""
-    log = AuditLog(tmp_path / "audit.jsonl")
-    log.append({"who": "parent"})
-    child = os.fork()
-    if child == 0:
-        log.after_fork()
-        log.append({"who": "child"})
-        os._exit(0)
-    os.waitpid(child, 0)
-    log.append({"who": "parent"})
-    assert verify(log.path).ok and verify(log.path).entries == 3
+    file = tmp_path / "audit.jsonl"
+    subprocess.run([sys.executable, "-c", FORKING, str(file)], check=True)
+    assert verify(file).ok
+    assert [json.loads(line)["who"] for line in _lines(file)] == ["parent", "child", "parent"]

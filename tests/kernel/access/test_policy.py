@@ -110,7 +110,11 @@ def test_a_slash_in_a_name_begins_no_path():
     kernel, tried = _kernel(Policy()), []
     for agent, root in (("a", "agent:a/b"), ("a/b", "agent:a")):
         with pytest.raises(AccessDenied):
-            _use(kernel, StorageCall(verb="read", agent=Agent(name=agent), arguments={"root": root, "path": "b/f"}), tried)
+            _use(
+                kernel,
+                StorageCall(verb="read", agent=Agent(name=agent), arguments={"root": root, "path": "b/f"}),
+                tried,
+            )
     _use(kernel, StorageCall(verb="read", agent=Agent(name="a/b"), arguments={"path": "f"}), tried)
     assert tried == ["a/b"]
 
@@ -134,7 +138,10 @@ def test_explained(policy):
         ("\ndefault = 'alow'", "p.toml:2: 'alow' is no effect (did you mean 'allow'?); effects are allow, ask, deny"),
         ("own = 1", "p.toml:1: own is true or false, not 1"),
         ("[[rules]]\nwho='a'", "p.toml:1: rule 1: a rule needs an effect"),
-        ("[[rules]]\neffect='deny'\n\n[[rules]]\neffect='deny'\nwhom='a'", "p.toml:6: rule 2: unknown key 'whom' (did you mean 'who'?)"),
+        (
+            "[[rules]]\neffect='deny'\n\n[[rules]]\neffect='deny'\nwhom='a'",
+            "p.toml:6: rule 2: unknown key 'whom' (did you mean 'who'?)",
+        ),
         ("[[rules]]\neffect='deny'\nwho='group:ops'", "p.toml:3: rule 1: no group 'ops'"),
         ("[groups]\nops=['a']\n[[rules]]\neffect='deny'\nwho='group:op'", "no group 'op' (did you mean 'ops'?)"),
         ("[[rules]]\neffect='deny'\nwho='gruop:ops'", "p.toml:3: rule 1: 'gruop:ops' is neither"),
@@ -188,7 +195,7 @@ def test_a_policy_that_breaks_while_it_runs_refuses_everything(tmp_path):
     file.write_text("default = 'alow'")
     with pytest.raises(ConfigError):
         access.reload()
-    with pytest.raises(AccessDenied, match="until the policy can be read again.*alow"):
+    with pytest.raises(AccessDenied, match=r"until the policy can be read again.*alow"):
         _use(kernel, ToolCall(name="t"), ran)
     file.write_text("default = 'allow'")
     access.reload()
