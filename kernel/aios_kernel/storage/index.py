@@ -24,6 +24,7 @@ __all__ = ["Indexer", "KeywordIndex"]
 
 log = logging.getLogger(__name__)
 INDEXED_CHARACTERS = 200_000  # of each file
+MOST_WORDS = 64  # of a query; SQLite takes no longer ones
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL);
 CREATE VIRTUAL TABLE IF NOT EXISTS texts USING fts5 (text, tokenize = 'porter unicode61');
@@ -75,7 +76,7 @@ class KeywordIndex:
 
     def search(self, query: str, k: int, filter: Mapping[str, Any]) -> list[Hit]:  # noqa: A002
         """The `k` best, best first, among those whose metadata has every value of `filter`."""
-        words = re.findall(r"\w+", query)
+        words = re.findall(r"\w+", query)[:MOST_WORDS]
         if not words:
             return []
         where = "".join(" AND json_extract(metadata, ?) = ?" for _ in filter)

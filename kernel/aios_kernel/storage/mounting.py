@@ -92,7 +92,9 @@ def _refresh(store: Store, root: Root, parts: PARTS) -> int:
     if root.kind == "mount":
         gone = [path for path in known if path not in present and parts_of(path)[: len(parts)] == parts]
         for path in gone:
-            store.indexer.changed(root, store.records.note(root.id, path, None), None)
+            entry = store.records.note(root.id, path, None)
+            store.indexer.changed(root, entry, None)
+            store.records.forget(entry)
     return len(found)
 
 

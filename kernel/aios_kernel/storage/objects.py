@@ -31,6 +31,10 @@ class Objects:
         path.mkdir(mode=0o700, exist_ok=True)
         for number in range(256):
             (path / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+        for folder in (path, path.parent):
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            sync(fd, wanted=fsync)
+            os.close(fd)
 
     @contextmanager
     def kept(self, data: bytes) -> Generator[str, None, None]:

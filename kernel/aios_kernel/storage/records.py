@@ -128,6 +128,11 @@ class Records:
         """Note a file of the host's, which has no versions; None for one that is gone."""
         return self._database.transact(lambda connection: _note(connection, root, path, signature))
 
+    def forget(self, entry: Entry) -> None:
+        """Drop a file of the host's that is gone, once the index has dropped it."""
+        query = "DELETE FROM files WHERE id = ? AND deleted AND indexed = version"
+        self._database.transact(lambda connection: connection.execute(query, (entry.id,)), durable=False)
+
     def used(self, sha: str) -> bool:
         """Whether a version has that content."""
         return self._database.row("SELECT 1 FROM versions WHERE sha = ? LIMIT 1", sha) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,3 +105,41 @@ def test_opening_is_quick(tmp_path):
     begin = time.monotonic()
     opened(tmp_path / "s").close()
     assert time.monotonic() - begin < 1
+
+
+def test_what_a_power_failure_would_find(tmp_path, monkeypatch):
+    """Each step is on the disk before the next: content, version, file, and the directories that name them."""
+    seen = []
+
+    def told(name, work):
+        def call(*arguments, **options):
+            where = str(Path(f"/proc/self/fd/{arguments[0]}").readlink()) if name == "fsync" else ""
+            seen.append(f"{name} {where.replace(str(tmp_path), '')}".strip())
+            return work(*arguments, **options)
+
+        return call
+
+    manager = opened(tmp_path, fsync=True, hook=seen.append)
+    ann = As(manager)
+    ann.create_directory(path="d")
+    for name in ("fsync", "rename", "unlink"):
+        monkeypatch.setattr(os, name, told(name, getattr(os, name)))
+    ann.write(path="d/a", content="one")
+    root = f"/roots/{ann.folder().name}"
+    shown = [re.sub(r"[0-9a-f]{16}-\d+$|(?<=objects/)..$", "*", one) for one in seen]
+    staged = "fsync /staging/*"
+    assert [one for one in shown if one != "unlink"] == [
+        *("begun", staged, "rename", "fsync /objects/*", "stored", staged, "staged", "committed"),
+        *("rename", f"fsync {root}/d", "placed", "settled", "collected", "indexed"),
+    ]
+    del seen[:]
+    ann.delete(path="d/a")
+    assert seen == ["committed", "unlink", f"fsync {root}/d", "placed", "settled", "collected", "indexed"]
+    with manager.store.database.reading() as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    commits = []
+    manager.store.database.transact(
+        lambda connection: commits.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+    )
+    assert commits == [2], "a commit is not synced"
+    manager.close()

@@ -36,7 +36,7 @@ def test_words_are_found(library):
 
 
 @pytest.mark.parametrize(
-    "query", ['"', "cat OR", "NEAR(", "*", "text:cat", "-", "a' OR 1=1 --", "(", "^", "\0", "café ☕"]
+    "query", ['"', "cat OR", "NEAR(", "*", "text:cat", "-", "a' OR 1=1 --", "(", "^", "\0", "café ☕", "word " * 9999]
 )
 def test_a_query_is_words_and_no_language(library, query):
     """Signs that mean something to the index are only signs."""
@@ -118,6 +118,7 @@ def test_directories_of_the_host(tmp_path, now):
     assert ann.retrieve(query="bananas", collection="fruit") == []  # gone: not shown from memory
     ann.mount(collection="fruit", root="mount:host")
     assert _paths(ann.retrieve(query="cherries", collection="fruit")) == ["a.txt"]
+    assert [row["path"] for row in manager.store.database.rows("SELECT path FROM files")] == ["a.txt"]
     manager.close()
     unmounted = opened(tmp_path / "s", clock=now)
     with pytest.raises(FileMissing):
