@@ -10,7 +10,7 @@ from aios_kernel.memory.notes import checked_metadata
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KNOWN", "Arguments"]
+__all__ = ["KNOWN", "Arguments", "owner_named", "owner_of"]
 
 KNOWN: dict[str, tuple[str, ...]] = {
     "add": ("text", "metadata", "id", "source", "agent"),
@@ -20,6 +20,19 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "retrieve": ("query", "k", "where", "mode", "agent", "agents"),
     "list": ("where", "limit", "after", "agent"),
 }
+
+
+def owner_of(agent: str) -> str:
+    """The owner of an agent's own notes: its name, which cannot be made to look like a group's."""
+    name = agent.replace("%", "%25").replace("/", "%2F")
+    return name.replace(":", "%3A", 1) if name.startswith(("agent:", "group:")) else name
+
+
+def owner_named(text: str) -> str:
+    """The owner that a caller names: "NAME" or "agent:NAME" for an agent, "group:NAME" for a group's shared notes."""
+    if text.startswith("group:"):
+        return "group:" + owner_of(text.removeprefix("group:"))
+    return owner_of(text.removeprefix("agent:"))
 
 
 class Arguments:
@@ -65,11 +78,13 @@ class Arguments:
             raise StoreError(f"memory {self._verb}: where is an object such as {{'topic': 'x'}}, not {value!r}")
         return value  # pyright: ignore[reportUnknownVariableType]
 
-    def agents(self, default: str) -> list[str]:
-        """Whose memory: of one agent, or of several."""
+    def owners(self, caller: str) -> list[str]:
+        """Whose notes are meant: the caller's own, of one other agent or group, or of several."""
         value = self._values.get("agents")
         if value is None:
-            return [self.text("agent", default)]
+            return [owner_named(self.text("agent"))] if self.given("agent") else [owner_of(caller)]
+        if self.given("agent"):
+            raise StoreError(f"memory {self._verb} takes agent or agents, not both")
         if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):  # pyright: ignore[reportUnknownVariableType]
             raise StoreError(f"memory {self._verb}: agents is a list of names, not {value!r}")
-        return list(dict.fromkeys(value))  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
+        return list(dict.fromkeys(owner_named(one) for one in value))  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]

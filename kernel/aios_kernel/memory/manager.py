@@ -13,7 +13,7 @@ from aios_kernel.embedding import LexicalEmbedder
 from aios_kernel.errors import AccessDenied, ConfigError, StoreError
 from aios_kernel.identity import open_tasks
 from aios_kernel.managers import Manager
-from aios_kernel.memory.arguments import Arguments
+from aios_kernel.memory.arguments import Arguments, owner_named, owner_of
 from aios_kernel.memory.blocks import PREFIX, Blocks
 from aios_kernel.memory.memories import Memories, Writer
 from aios_kernel.memory.transfer import export_notes, import_notes
@@ -42,7 +42,7 @@ class MemoryManager(Manager):
     Each agent, by its name, has a block of `budget` bytes in memory: above 80 % of it the notes that LRU-K
     (`k`) chooses are put out, and reading one brings it back. An agent sees its own notes only, unless
     `allowed(process, action, target)` says that it may, with an action as "memory.get" and a target as
-    "agent:NAME". `embedder` is what notes are found by besides their words; notes that have vectors of another one are
+    "memory:NAME" or "memory:group:NAME". `embedder` is what notes are found by besides their words; notes that have vectors of another one are
     embedded anew, in the background from the first call on, with `progress(done, total)`. `now` is the time of day and
     `new_id` names notes.
     """
@@ -84,7 +84,7 @@ class MemoryManager(Manager):
             raise StoreError(f"a {call.kind} call is not a memory call")
         self._look_for_old_vectors()
         arguments = Arguments(call.verb, call.arguments)
-        owners = arguments.agents(process.name)
+        owners = arguments.owners(process.name)
         for owner in owners:
             self._check(process, call.verb, owner)
         if call.verb == "retrieve":
@@ -100,7 +100,7 @@ class MemoryManager(Manager):
 
     def export(self, agent: str) -> Iterator[str]:
         """An agent's notes as JSON lines, oldest first."""
-        return export_notes(self.store, PREFIX + agent)
+        return export_notes(self.store, PREFIX + owner_named(agent))
 
     def import_(self, agent: str, lines: Iterable[str], *, replace: bool = False) -> int:
         """Give an agent exported notes, all or none; return how many.
@@ -108,7 +108,7 @@ class MemoryManager(Manager):
         Ids, times and provenance stay, versions count from here. An id that is there is a `VersionConflict`, unless
         `replace`.
         """
-        return import_notes(self._hybrid, PREFIX + agent, lines, replace=replace)
+        return import_notes(self._hybrid, PREFIX + owner_named(agent), lines, replace=replace)
 
     def set_embedder(self, embedder: Embedder, progress: Callable[[int, int], None] | None = None) -> int:
         """Use another embedder, and embed all notes with it before returning; return how many were.
@@ -142,11 +142,11 @@ class MemoryManager(Manager):
             self.store.close()
 
     def _check(self, process: Process, verb: str, owner: str) -> None:
-        if owner == process.name:
+        if owner == owner_of(process.name):
             return
-        if self.allowed is None or not self.allowed(process, f"memory.{verb}", f"agent:{owner}"):
+        if self.allowed is None or not self.allowed(process, f"memory.{verb}", f"memory:{owner}"):
             done = "read" if verb in READING else "change"
-            raise AccessDenied(f"agent {process.name!r} may not {done} the memory of agent {owner!r} (memory.{verb})")
+            raise AccessDenied(f"agent {process.name!r} may not {done} the memory of {owner!r} (memory.{verb})")
 
     def _look_for_old_vectors(self) -> None:
         """Start embedding in the background, once, and again after an embedder that failed works again."""

@@ -27,7 +27,7 @@ def store_names() -> list[str]:
 
 
 def make_store(spec: Store | str | os.PathLike[str]) -> Store:
-    """Return the store for a spec: an object, a file's path, "memory", "sqlite:PATH", or "NAME:PATH" of an entry point.
+    """Return the store for a spec: an object, a file's path, "memory" (or SQLite's ":memory:"), "sqlite:PATH", or "NAME:PATH" of an entry point.
 
     Raises `UnknownName` and `ConfigError`; a path whose beginning looks like a name is written as "./NAME:PATH".
     """
@@ -35,11 +35,9 @@ def make_store(spec: Store | str | os.PathLike[str]) -> Store:
         return SQLiteStore(spec)
     if not isinstance(spec, str):
         return spec
-    name, colon, path = spec.partition(":")
-    if not colon and name != "memory":
-        return SQLiteStore(spec)
-    if name == "memory" and not path:
+    if spec in ("memory", ":memory:"):
         return MemoryStore()
+    name, _, path = spec.partition(":")
     if not path or not name.isidentifier() or len(name) == 1:  # one letter is a drive
         return SQLiteStore(spec)
     return SQLiteStore(path) if name == "sqlite" else _factory(name)(path)

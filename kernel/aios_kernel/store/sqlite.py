@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aios_kernel.errors import StoreError
+from aios_kernel.errors import ConfigError, StoreError
 from aios_kernel.store.base import Change, Hit, Record
 from aios_kernel.store.matrices import Matrices
 from aios_kernel.store.memory import conflict
@@ -47,6 +47,8 @@ class SQLiteStore:
         cache_bytes: int = 512 << 20,
         crash_point: Callable[[str], None] = _no_crash,
     ) -> None:
+        if str(path) == ":memory:":
+            raise ConfigError("a store in memory is a MemoryStore; this one is a file")
         self.path = Path(path).absolute()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._connections = Connections(str(self.path), durability)

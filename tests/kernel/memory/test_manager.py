@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from aios_kernel import Kernel
+from aios_kernel.access import AccessManager, parse
 from aios_kernel.errors import AccessDenied, NoteMissing, StoreError, VersionConflict
+from aios_kernel.memory import MemoryManager
 from tests.kernel.memory.conftest import Rig
 
 
@@ -134,6 +137,7 @@ def test_agents_are_apart(rig: Rig):
         ("list", {"agent": "ann"}),
         ("retrieve", {"query": "secret", "agent": "ann"}),
         ("retrieve", {"query": "secret", "agents": ["bob", "ann"]}),
+        ("get", {"id": "a", "agent": "agent:ann"}),
     ]
     for verb, arguments in attempts:
         with pytest.raises(AccessDenied, match=r"'bob' may not .* 'ann'"):
@@ -151,7 +155,7 @@ def test_leave_to_read_another_s_notes(rig: Rig):
 
     def allowed(process: Any, action: str, target: str) -> bool:
         asked.append((process.name, action, target))
-        return action in ("memory.retrieve", "memory.add") and target == "agent:ann"
+        return action in ("memory.retrieve", "memory.add") and target == "memory:ann"
 
     rig.start(allowed=allowed)
     rig.do("ann", "add", id="a", text="apples are red")
@@ -164,8 +168,43 @@ def test_leave_to_read_another_s_notes(rig: Rig):
         rig.do("bob", "get", id="a", agent="ann")
     with pytest.raises(AccessDenied):
         rig.do("ann", "retrieve", query="red", agent="bob")
-    assert asked[0] == ("bob", "memory.add", "agent:ann")
-    assert ("ann", "memory.add", "agent:ann") not in asked
+    assert asked[0] == ("bob", "memory.add", "memory:ann")
+    assert ("ann", "memory.add", "memory:ann") not in asked
+
+
+def test_groups_share_notes(rig: Rig):
+    """A group's notes are whoever's the hook lets in, each note says who wrote it; a name that looks like it is not it."""
+    rig.start(allowed=lambda process, action, target: target == "memory:group:team" and process.name in ("ann", "bob"))
+    rig.do("ann", "add", framework="autogen", id="a", text="the deadline is Friday", agent="group:team")
+    found = rig.do("bob", "retrieve", framework="langchain", query="deadline", agents=["bob", "group:team"])["notes"]
+    assert [(note["owner"], note["agent"], note["framework"]) for note in found] == [("group:team", "ann", "autogen")]
+    for name in ("group:team", "eve", "agent:ann", "group:team/x", "%"):
+        assert rig.do(name, "list")["notes"] == []
+        with pytest.raises(AccessDenied):
+            rig.do(name, "get", id="a", agent="group:team")
+        rig.do(name, "add", text=f"of {name}")
+        assert [note["text"] for note in rig.do(name, "list")["notes"]] == [f"of {name}"]
+    assert len(rig.do("ann", "list", agent="group:team")["notes"]) == 1
+
+
+def test_the_access_manager_decides(rig: Rig):
+    """The rules of a policy open another's notes, by name and in a list; at the gate and in the manager alike."""
+    access = AccessManager(
+        parse('[[rules]]\ndo = "memory.retrieve"\nto = "memory:ann"\nwho = "bob"\neffect = "allow"\n')
+    )
+    memory = MemoryManager(
+        rig.path,
+        allowed=lambda process, action, target: access.explain(process.agent, action, target).effect == "allow",
+    )
+    kernel = Kernel(managers=[access, memory])
+    rig.do("ann", "add", kernel=kernel, id="a", text="apples")
+    for whose in ({"agent": "ann"}, {"agents": ["ann", "bob"]}):
+        assert len(rig.do("bob", "retrieve", kernel=kernel, query="apples", **whose)["notes"]) == 1
+        with pytest.raises(AccessDenied):
+            rig.do("eve", "retrieve", kernel=kernel, query="apples", **whose)
+    with pytest.raises(AccessDenied):
+        rig.do("bob", "get", kernel=kernel, id="a", agent="ann")
+    kernel.close()
 
 
 @pytest.mark.parametrize(
