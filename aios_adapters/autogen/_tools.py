@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from aios_adapters._handed import is_handed
 from aios_adapters.autogen._cancel import cancellable
 from aios_adapters.autogen._identity import FRAMEWORK
 from aios_adapters.calls import atool_call, atool_stream, closing
@@ -96,7 +97,9 @@ class _Use:
         self.key = (FRAMEWORK, id(tool), id(self._input))
 
     def build(self) -> ToolCall | None:
-        """Make the Call; None for a handoff, which is the model's choice of the next speaker and runs nothing."""
+        """Make the Call; None for a tool of the kernel's, and for a handoff, the model's choice of the next speaker."""
+        if is_handed(self._tool):
+            return None
         function = getattr(self._tool, "_func", None)
         if getattr(function, "__qualname__", "").startswith("Handoff.handoff_tool"):
             return None

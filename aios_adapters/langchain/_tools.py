@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from aios_adapters._handed import is_handed
 from aios_adapters.calls import atool_call, tool_call
 from aios_adapters.langchain._leaves import NAME
 from aios_kernel.abi import ToolCall
@@ -28,8 +29,10 @@ class _Use:
         # A subclass's `run` that calls the base's hands the same input on.
         self.key = (NAME, id(tool), id(self._input))
 
-    def build(self) -> ToolCall:
-        """Make the Call, without what the framework puts in for the tool's eyes only."""
+    def build(self) -> ToolCall | None:
+        """Make the Call, without what the framework puts in for the tool's eyes only; None for a tool of the kernel's."""
+        if is_handed(self._tool):
+            return None
         given: Any = self._input
         if isinstance(given, dict):
             given = self._visible(given)

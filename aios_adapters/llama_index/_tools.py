@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from aios_adapters._handed import is_handed
 from aios_adapters.calls import atool_call, tool_call
 from aios_adapters.llama_index._leaves import NAME
 from aios_kernel.abi import ToolCall
@@ -65,7 +66,9 @@ class _Use:
         self.key = (NAME, id(self._tool), given)
 
     def build(self) -> ToolCall | None:
-        """Make the Call; None for a tool of LlamaIndex's own that runs nothing."""
+        """Make the Call; None for a tool of the kernel's, or one of LlamaIndex's own that runs nothing."""
+        if is_handed(self._tool):
+            return None
         function: Any = getattr(self._tool, "_real_fn", None)
         if (getattr(function, "__module__", ""), getattr(function, "__name__", "")) in _NOT_RUN:
             return None

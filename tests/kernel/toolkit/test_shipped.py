@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from aios_kernel.abi import Agent, ToolCall
 from aios_kernel.errors import FileMissing, PathRefused, ToolError, ToolFailed, ToolUnavailable
 from aios_kernel.kernel import Kernel
+from aios_kernel.memory import MemoryManager
 from aios_kernel.storage import StorageManager
 from aios_kernel.toolkit import ToolManager
 from aios_kernel.toolkit.shipped import BraveSearch, shipped_tools
@@ -92,10 +94,21 @@ def test_files_are_the_agent_s_own(kernel):
     assert kernel.status().syscalls["storage"] >= 7
 
 
+def test_memory_is_the_agent_s_own():
+    """Through the memory manager, as the agent that calls; a note is found by what it says, and forgotten by its id."""
+    kernel = Kernel(managers=[ToolManager(load_entry_points=False), MemoryManager(":memory:")])
+    kept = ask(kernel, "aios/remember", text="the deploy key is in the blue drawer")
+    assert "blue drawer" in json.dumps(ask(kernel, "aios/recall", query="deploy key", k=1))
+    assert ask(kernel, "aios/recall", agent="ben", query="deploy key") == []
+    ask(kernel, "aios/forget", id=kept["id"])
+    assert ask(kernel, "aios/recall", query="deploy key") == []
+    kernel.close()
+
+
 def test_without_the_managers():
     """Files and memory say what the kernel lacks."""
     kernel = Kernel(managers=[ToolManager(load_entry_points=False)])
-    for name, arguments in (("read_file", {"path": "a"}), ("remember", {"content": "x"})):
+    for name, arguments in (("read_file", {"path": "a"}), ("remember", {"text": "x"})):
         with pytest.raises(ToolUnavailable, match="manager"):
             ask(kernel, f"aios/{name}", **arguments)
     kernel.close()
@@ -134,8 +147,8 @@ class Recorded(Fetcher):
     """Answers from a table of hosts, as if fetched, and keeps what was asked."""
 
     __slots__ = ()
-    asked = []
-    answers = {}
+    asked: ClassVar = []
+    answers: ClassVar = {}
 
     def get(self, url, *, headers=None):
         """One recorded answer; the guard looks at the URL as ever."""

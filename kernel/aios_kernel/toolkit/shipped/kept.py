@@ -40,13 +40,13 @@ def file_tools() -> list[Tool]:
 def memory_tools() -> list[Tool]:
     """Make the three tools on memory."""
     return [
-        _tool("remember", "Keep a note in memory.", {"content": _TEXT}, ["content"], _memory("add")),
+        _tool("remember", "Keep a note in memory.", {"text": _TEXT}, ["text"], _memory("add", "note")),
         _tool(
             "recall",
             "Find notes in memory by what they say.",
             {"query": _TEXT, "k": _COUNT},
             ["query"],
-            _memory("retrieve"),
+            _memory("retrieve", "notes"),
         ),
         _tool("forget", "Remove a note from memory.", {"id": _TEXT}, ["id"], _memory("remove"), destructive=True),
     ]
@@ -76,9 +76,10 @@ def _storage(verb: str, part: str = "") -> Callable[..., Any]:
     return ask
 
 
-def _memory(verb: Any) -> Callable[..., Any]:
+def _memory(verb: Any, part: str = "") -> Callable[..., Any]:
     def ask(**arguments: Any) -> Any:
-        return _asked(MemoryCall(verb=verb, arguments=arguments), "memory")
+        answer = _asked(MemoryCall(verb=verb, arguments=arguments), "memory")
+        return answer[part] if part else answer
 
     return ask
 
