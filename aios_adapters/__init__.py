@@ -39,6 +39,8 @@ def enable(
     record_content: bool = _NOT_GIVEN,
     budgets: Mapping[str, Mapping[str, Any]] = _NOT_GIVEN,
     prices: Mapping[str, Any] = _NOT_GIVEN,
+    access: Any = _NOT_GIVEN,
+    audit: str | os.PathLike[str] | None = _NOT_GIVEN,
     openai_legacy: bool = _NOT_GIVEN,
     journal: str | os.PathLike[str] | None = _NOT_GIVEN,
     journal_mode: str = _NOT_GIVEN,
@@ -64,6 +66,9 @@ def enable(
         budgets: how much each agent ("*"), one ("agent:NAME"), a group ("group:NAME") or the kernel may use: {"calls",
             "tokens", "money", "seconds", "repeats"}, and "then": "raise", "pause" or "kill".
         prices: prices per million tokens by model pattern, over the built-in table's.
+        access: a policy file that says who may do what, or an `AccessManager`; a person is asked where it says so, at the
+            terminal, in the notebook, or through `aios approvals`.
+        audit: file that takes down what was allowed and denied, each entry bound to the one before.
         openai_legacy: reinstate `openai.ChatCompletion.create` and the other calls of the openai SDK's 0.x on later
             versions, until `disable()`.
         journal: file that keeps what calls to models and tools were answered; a program that is run again is answered
@@ -91,6 +96,8 @@ def enable(
         "record_content": record_content,
         "budgets": budgets,
         "prices": prices,
+        "access": access,
+        "audit": audit,
         "openai_legacy": openai_legacy,
         "journal": journal,
         "journal_mode": journal_mode,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aios_adapters import config
+from aios_adapters._access import access_manager
 from aios_adapters._log import warn_once
 from aios_kernel.errors import KernelLost
 
@@ -22,6 +23,7 @@ def make_kernel(settings: Settings) -> Gate:
         return _remote_kernel(settings, settings.kernel)
     from aios_kernel.kernel import Kernel
 
+    access = access_manager(settings.access, settings.audit)
     return Kernel(
         policy=settings.policy,
         policies=settings.policies,
@@ -30,6 +32,8 @@ def make_kernel(settings: Settings) -> Gate:
         record_content=settings.record_content,
         budgets=settings.budgets,
         prices=settings.prices,
+        managers=() if access is None else (access,),
+        checks=() if access is None else (access.check,),
     )
 
 
@@ -44,7 +48,7 @@ def journaled(settings: Settings, kernel: Gate) -> tuple[Gate, Callable[[], None
 
 
 #: Settings of a kernel, which one in another process has of its own.
-KERNELS_OWN = ("llm", "policy", "policies", "limits", "trace", "record_content", "budgets", "prices")
+KERNELS_OWN = ("llm", "policy", "policies", "limits", "trace", "record_content", "budgets", "prices", "access", "audit")
 
 
 def _remote_kernel(settings: Settings, where: str) -> Gate:

@@ -35,6 +35,8 @@ class Settings:
     record_content: bool = False
     budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     prices: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    access: Any = None
+    audit: str | None = None
     openai_legacy: bool = False
     journal: str | None = None
     journal_mode: str = "record"
@@ -98,6 +100,8 @@ ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
         _budgets,
         "budgets by scope, as in *:tokens=10000,then=pause;agent:ann:calls=5;kernel:money=1.5",
     ),
+    "AIOS_ACCESS": ("access", str, "policy file that says which agent may do what to whose memory, files, tools and models"),
+    "AIOS_AUDIT": ("audit", str, "file that takes down what the access manager allowed and denied"),
     "AIOS_KERNEL": ("kernel", str, "use the kernel of another process: unix:PATH, tcp:HOST:PORT or auto"),
     "AIOS_ON_KERNEL_LOSS": ("on_kernel_loss", str, "run: make calls without a kernel while that one cannot be reached"),
     "AIOS_JOURNAL": ("journal", str, "file that keeps what calls were answered, and answers them when it is run again"),

@@ -9,12 +9,14 @@ import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
+from aios_adapters._access import access_manager
 from aios_kernel.address import default_address, parse
 from aios_kernel.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aios_kernel.access import Approver
     from aios_kernel.address import Address
     from aios_kernel.cores.base import Core
     from aios_kernel.kernel import Kernel
@@ -79,6 +81,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--drain", type=float, default=30.0, metavar="SECONDS", help="what running calls get at the end"
     )
+    parser.add_argument("--access", metavar="FILE", help="a policy file that says which agent may do what")
+    parser.add_argument("--audit", metavar="FILE", help="take down what was allowed and denied (with --access)")
     parser.add_argument("--trace", metavar="FILE", help="write a Chrome trace of every syscall")
     parser.set_defaults(run=run)
 
@@ -148,6 +152,8 @@ def _kernel(args: argparse.Namespace, limits: dict[str, dict[str, float]]) -> Ke
     from aios_kernel.scheduling.registry import policy
 
     policy(args.policy)  # wrong names fail before anything is downloaded or loaded
+    # A daemon has no user of its own at its terminal: approvals wait for `aios approvals`.
+    access = access_manager(args.access, args.audit, approver=_pending() if args.access else None)
     routes: dict[str, Core | str] = {}
     for text in args.model:
         names, core = _model(text)
@@ -157,8 +163,20 @@ def _kernel(args: argparse.Namespace, limits: dict[str, dict[str, float]]) -> Ke
         routes["*"] = _loaded(args.llm)
     budgets = _budgets(args.budget)
     return Kernel(
-        policy=args.policy, llm=routes or None, limits=limits, max_waiting=args.max_waiting, budgets=budgets
+        policy=args.policy,
+        llm=routes or None,
+        limits=limits,
+        max_waiting=args.max_waiting,
+        budgets=budgets,
+        managers=() if access is None else (access,),
+        checks=() if access is None else (access.check,),
     )
+
+
+def _pending() -> Approver:
+    from aios_kernel.access import Pending
+
+    return Pending()
 
 
 def _model(text: str) -> tuple[list[str], Core]:

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from aios_kernel.address import Address, parse, read_token
 from aios_kernel.errors import AiosError, ConfigError
@@ -65,6 +66,15 @@ class Control:
     def set_policy(self, policy: str, resource: str | None = None) -> dict[str, Any]:
         """Put a policy in charge of the resources that match a pattern, or of all."""
         return self._ask("PUT", "/policy", {"policy": policy, "resource": resource})
+
+    def approvals(self) -> list[dict[str, Any]]:
+        """The calls that wait for a person's decision."""
+        return self._ask("GET", "/approvals")["approvals"]
+
+    def approve(self, number: str, *, allowed: bool, remember: float | None = None) -> dict[str, Any]:
+        """Decide about one of them."""
+        body = {"allowed": allowed, "remember": remember}
+        return self._ask("POST", f"/approvals/{quote(number, safe='')}", body)
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Follow the kernel's events: name and content; ends when the kernel does, or has dropped a slow reader."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from aios_integrations.server.approvals import approval_routes
 from aios_integrations.server.asgi import Raw
 from aios_integrations.server.feed import Events
 from aios_kernel.errors import ConfigError, UnknownName
@@ -41,6 +42,7 @@ def routes(kernel: Kernel) -> list[Route]:
         Route(f"{PREFIX}/agents/{{pid:int}}/{{action}}", control.decide, methods=["POST"]),
         Route(f"{PREFIX}/policy", control.policies, methods=["GET"]),
         Route(f"{PREFIX}/policy", control.set_policy, methods=["PUT"]),
+        *approval_routes(PREFIX, kernel),
         Route(f"{PREFIX}/events", Raw(Events(kernel)), methods=["GET"]),
     ]
 

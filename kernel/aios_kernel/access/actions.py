@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aios_kernel.abi import AccessCall, LLMCall, MemoryCall, StorageCall, ToolCall
 from aios_kernel.access.rules import named
@@ -25,7 +25,7 @@ __all__ = ["ACTIONS", "TARGETS", "Wanted", "wanted"]
 #: The kinds of actions and of targets that there are; what stands behind is the call's own verb and name.
 ACTIONS = ("llm", "tool", "code", "memory", "storage", "access")
 TARGETS = ("core", "tool", "memory", "file", "collection", "share", "group", "agent", "access")
-_OWNERS = ("owner", "agent", "group", "of", "from", "to")  # arguments that name whose memory is meant
+_OWNERS = ("owner", "agent", "agents", "group")  # arguments that name whose memory is meant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ def wanted(call: Call, agent: str, policy: Policy, marks: Marks | None = None, e
         return _tool(call, policy, marks)
     if isinstance(call, MemoryCall):
         action = f"memory.{call.verb}"
-        targets = _memories(call.arguments, agent)
+        targets = _memories(call, agent)
         return Wanted(
             action=action,
             targets=targets,
@@ -91,19 +91,24 @@ def _fits(patterns: tuple[str, ...], name: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _memories(arguments: Mapping[str, Any], agent: str) -> tuple[str, ...]:
+def _memories(call: MemoryCall, agent: str) -> tuple[str, ...]:
     """Everybody whose memory is named: a call that names two is about both, whichever its manager goes by."""
+    if call.lease:  # a framework's own store, in words of its own
+        return (f"memory:{named(agent)}",)
     found: dict[str, None] = {}
     for key in _OWNERS:
-        value = arguments.get(key)
-        if value is None or value == "":
-            continue
-        if not isinstance(value, str):
-            raise AccessDenied(f"argument {key!r} does not name an agent: {value!r}")
-        group = value.startswith("group:") or (key == "group" and not value.startswith("agent:"))
-        name = value.removeprefix("group:").removeprefix("agent:")
-        found[f"memory:group:{named(name)}" if group else f"memory:{named(name)}"] = None
+        value: Any = call.arguments.get(key)
+        for one in cast("list[Any]", value if isinstance(value, list) else [] if value is None else [value]):
+            if not isinstance(one, str) or not one:
+                raise AccessDenied(f"argument {key!r} does not name an agent: {one!r}")
+            found[f"memory:{_owner(one, group=key == 'group')}"] = None
     return tuple(found) or (f"memory:{named(agent)}",)
+
+
+def _owner(text: str, *, group: bool) -> str:
+    if text.startswith("group:") or (group and not text.startswith("agent:")):
+        return "group:" + named(text.removeprefix("group:"))
+    return named(text.removeprefix("agent:"))
 
 
 def _files(call: StorageCall, agent: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from aios_kernel.access.audit import AuditLog
 from aios_kernel.access.decisions import Decisions
 from aios_kernel.access.desk import Desk, Question
 from aios_kernel.access.reading import load
-from aios_kernel.access.rules import Policy, Verdict
+from aios_kernel.access.rules import Policy, Verdict, named
 from aios_kernel.clock import SystemClock
 from aios_kernel.errors import AccessDenied, ConfigError, CoreError
 from aios_kernel.managers.base import Manager
@@ -191,7 +191,7 @@ class AccessManager(Manager):
     def allow(self, agent: Agent, right: str, root: str, path: str) -> bool | None:
         """Tell the storage manager (its `allow`) what a rule says of a right to a file; None where none speaks of it."""
         kind, _, name = root.partition(":")
-        target = f"file:{kind}:{name.replace('%', '%25').replace('/', '%2F')}"
+        target = f"file:{kind}:{named(name)}"
         action = {"read": "storage.read", "write": "storage.write", "delete": "storage.delete"}.get(
             right, f"storage.{right}"
         )
@@ -202,6 +202,11 @@ class AccessManager(Manager):
             # Silence of the rules leaves shares that an owner gave as they are.
             return False if verdict.matched else None
         return True if verdict.matched else None
+
+    def allowed(self, process: Process, action: str, target: str) -> bool:
+        """Tell another manager whether a call that passed the check may also do this; what had to be asked was."""
+        groups = self.groups(process.agent)
+        return self.policy.decide(process.name, action, target, groups=groups, irreversible="").effect != "deny"
 
     def answer(self, number: str, answer: Answer) -> bool:
         """Answer an open question of this manager by its id, whoever is asked it; False where it is not open."""

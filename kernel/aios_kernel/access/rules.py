@@ -117,8 +117,9 @@ _OWN = Rule(
 
 
 def named(name: str) -> str:
-    """A name as targets have it: a slash in it does not begin another part."""
-    return name.replace("%", "%25").replace("/", "%2F")
+    """A name as targets have it: a slash in it does not begin another part, and an agent cannot look like a group."""
+    name = name.replace("%", "%25").replace("/", "%2F")
+    return name.replace(":", "%3A", 1) if name.startswith(("agent:", "group:")) else name
 
 
 def _any(patterns: tuple[str, ...], text: str) -> bool:

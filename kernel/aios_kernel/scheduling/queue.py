@@ -210,7 +210,15 @@ class RunQueue:
         return None
 
     def _refusal(self, task: Task) -> BaseException | None:
-        return task.process.death() if task.process.killed and self._closed is None else self._closed
+        if self._closed is None:
+            return task.process.death() if task.process.killed else None
+        return self._closing(task, self._closed)
+
+    def _closing(self, task: Task, error: BaseException) -> BaseException:
+        """What a closed kernel answers. Without one, calls may go on by themselves, but not one that nobody has allowed."""
+        if task.hold is None:
+            return error
+        return AccessDenied(f"{task.label or task.kind!r} of agent {task.process.name!r} waited for a decision: {error}")
 
     def _enter(self, task: Task) -> bool:
         now = self._clock.now()
@@ -617,7 +625,7 @@ class RunQueue:
             self._timer.cancel()
         for task in self.tasks():
             if task.state is State.WAITING:
-                self._fail(task, error)
+                self._fail(task, self._closing(task, error))
 
     def _full(self) -> QueueFull:
         return QueueFull(
