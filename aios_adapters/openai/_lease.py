@@ -113,6 +113,11 @@ class _Watched:
         self._body = Body(headers) if calls.recording(grant) else None
         self._begun = False
 
+    @property
+    def _left_at_its_end(self) -> bool:
+        """Whether the reply was finished, although its reader did not ask for what comes after it."""
+        return self._body is not None and self._body.finished
+
     def _saw(self, data: bytes) -> None:
         if self._watch is not None:
             self._watch.feed(data)
@@ -155,6 +160,7 @@ def _tap(library: ModuleType) -> type[Any]:
 
         def close(self) -> None:
             try:
+                self._record(b"", end=self._left_at_its_end)
                 self._stream.close()
             finally:
                 self._ended()
@@ -187,6 +193,7 @@ def _atap(library: ModuleType) -> type[Any]:
 
         async def aclose(self) -> None:
             try:
+                await self._record(b"", end=self._left_at_its_end)
                 await self._stream.aclose()
             finally:
                 self._ended()
