@@ -110,6 +110,13 @@ class ToolManager(Manager):
         ]
         return [*(self._row(tool) for tool in self.registry), *broken, *self.seen.rows()]
 
+    def marks(self, call: ToolCall) -> frozenset[str]:
+        """What an access manager wants to know of a call's tool: "destructive", "sandboxed"; for `AccessManager(marks=)`."""
+        tool = None if call.lease else self.registry.find(call.name)
+        if tool is None:
+            return frozenset()
+        return frozenset({"destructive"} if tool.destructive else {"sandboxed"} if tool.code else ())
+
     def _row(self, tool: Tool) -> dict[str, Any]:
         return {
             "name": tool.name,
