@@ -131,7 +131,7 @@ def test_audit(tmp_path, capsys):
     assert "3 entries, all as they were written" in text and verify(file).head in text
     assert main(["audit", "verify", str(file), "--head", verify(file).head, "--least", "3"]) == 0
     assert main(["audit", "verify", str(file), "--head", "0" * 63]) == 1
-    file.write_bytes(file.read_bytes().replace(b"a1", b"b1"))
+    file.write_bytes(file.read_bytes().replace(b'"a1"', b'"b1"'))
     capsys.readouterr()
     assert main(["audit", "verify", str(file), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
