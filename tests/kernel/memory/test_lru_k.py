@@ -84,7 +84,7 @@ def test_a_scan_does_not_put_out_what_is_used() -> None:
     """Items asked for again and again stay while many are read once; LRU would lose them."""
 
     def hits(k: int) -> int:
-        lru, there, count = LRUK(k), OrderedDict[int, None](), 0
+        lru, there, count = LRUK(k), OrderedDict[Any, None](), 0
         random_ = random.Random(1)
         for at in range(4000):
             item = random_.randrange(8) if at % 2 else 1000 + at

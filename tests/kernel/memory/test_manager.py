@@ -99,7 +99,7 @@ def test_finding(rig: Rig):
         rig.do("ann", "add", framework="one" if at % 2 else "two", text=text, metadata={"at": at})
 
     def found(query: str, **arguments: Any) -> list[int]:
-        answer = rig.do("ann", "retrieve", query=query, **arguments)["notes"]
+        answer = rig.do("ann", "retrieve", query=query, framework="", **arguments)["notes"]
         assert [note["score"] for note in answer] == sorted((note["score"] for note in answer), reverse=True)
         return [note["metadata"]["at"] for note in answer]
 
@@ -198,7 +198,8 @@ def test_the_access_manager_decides(rig: Rig):
     )
     kernel = Kernel(managers=[access, memory])
     rig.do("ann", "add", kernel=kernel, id="a", text="apples")
-    for whose in ({"agent": "ann"}, {"agents": ["ann", "bob"]}):
+    whoses: list[dict[str, Any]] = [{"agent": "ann"}, {"agents": ["ann", "bob"]}]
+    for whose in whoses:
         assert len(rig.do("bob", "retrieve", kernel=kernel, query="apples", **whose)["notes"]) == 1
         with pytest.raises(AccessDenied):
             rig.do("eve", "retrieve", kernel=kernel, query="apples", **whose)
