@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+from aios_kernel.logs import logger
 
 __all__ = ["log", "warn_once"]
 
-log = logging.getLogger("aios_adapters")
+log = logger("aios_adapters")
 _warned: set[str] = set()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import weakref
@@ -12,10 +11,11 @@ from types import ModuleType
 from typing import Any, cast
 
 from aios_adapters.patching._patch import MISSING, Moved, Patch, Token, replacement_for, token_of, underlying
+from aios_kernel.logs import logger
 
 __all__ = ["Patcher"]
 
-log = logging.getLogger("aios_adapters")
+log = logger("aios_adapters")
 HOOK = "__init_subclass__"
 COMPACT_AT = 256  # forget the owners that were collected once there are so many
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Protocol
+
+from aios_kernel.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Clock", "MockClock", "SystemClock", "Timer"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 SWEEP_AT = 1024  # fewer timers are never worth a sweep
 
 

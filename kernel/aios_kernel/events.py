@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from aios_kernel.logs import logger
 from aios_kernel.serial import Serial
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bus", "Event", "EventName"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 EventName = Literal[
     "submit",  # a syscall entered a run queue

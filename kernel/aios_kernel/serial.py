@@ -6,16 +6,17 @@ runs under a lock. So nothing here blocks: a message is put on a deque, and whoe
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
+
+from aios_kernel.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Serial"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 MAX_INTERRUPTS = 8  # a function interrupted this often raises the interrupt by itself and would do so for ever
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import secrets
 import signal
@@ -25,6 +24,7 @@ from aios_integrations.server.openai_api import Activity
 from aios_integrations.server.protocol import ServerProtocol
 from aios_kernel.address import ensure_token
 from aios_kernel.errors import ConfigError
+from aios_kernel.logs import logger
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AlreadyRunning", "Daemon", "Listening"]
 
-log = logging.getLogger("aios_integrations")
+log = logger("aios_integrations")
 BACKLOG = 4096
 GRACE = 1  # seconds in which connections are told of the end, once their calls are over
 TICK = 0.02

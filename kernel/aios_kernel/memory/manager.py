@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import uuid
@@ -12,6 +11,7 @@ from aios_kernel.abi import MemoryCall
 from aios_kernel.embedding import LexicalEmbedder
 from aios_kernel.errors import AccessDenied, ConfigError, StoreError
 from aios_kernel.identity import open_tasks
+from aios_kernel.logs import logger
 from aios_kernel.managers import Manager
 from aios_kernel.memory.arguments import Arguments, owner_named, owner_of
 from aios_kernel.memory.blocks import PREFIX, Blocks
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryManager"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 BUDGET = 1 << 20
 LEAVE = 5.0  # seconds to wait for a batch of embeddings when closing
 READING = frozenset({"get", "list", "retrieve"})

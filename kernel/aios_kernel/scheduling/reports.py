@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from aios_kernel.errors import CoreError, PolicyError
+from aios_kernel.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reports"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Reports:

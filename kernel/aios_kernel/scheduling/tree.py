@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 from typing import TYPE_CHECKING, Any
 
+from aios_kernel.logs import logger
 from aios_kernel.scheduling.policy import components
 from aios_kernel.scheduling.task import State, Task
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RankTree"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 COMPACT_AT = 64  # a heap with fewer entries is never worth compacting
 _versions = itertools.count(1)  # unique, so that two entries never compare their tasks
 

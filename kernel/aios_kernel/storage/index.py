@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import sqlite3
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aios_kernel.logs import logger
 from aios_kernel.storage.jail import private
 from aios_kernel.store.base import Hit
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Indexer", "KeywordIndex"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 INDEXED_CHARACTERS = 200_000  # of each file
 MOST_WORDS = 64  # of a query; SQLite takes no longer ones
 SCHEMA = """

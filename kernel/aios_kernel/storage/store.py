@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 from contextlib import contextmanager, suppress
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aios_kernel.errors import FileMissing, KernelClosed, SyscallError
+from aios_kernel.logs import logger
 from aios_kernel.storage.database import Database
 from aios_kernel.storage.files import Files
 from aios_kernel.storage.index import Indexer, KeywordIndex
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Store"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Store:

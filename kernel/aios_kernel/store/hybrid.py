@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from aios_kernel.logs import logger
 from aios_kernel.store.base import Hit, Record
 from aios_kernel.store.words import raw_words, telling
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Hybrid", "HybridIndex", "Mode", "fuse"]
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
+log = logger(__name__)
 Mode = Literal["hybrid", "text", "vector"]
 DAMPING = 60  # of reciprocal rank fusion, as its authors chose it (Cormack et al., SIGIR 2009)
 FEWEST = 20  # candidates of each search, however few are asked for

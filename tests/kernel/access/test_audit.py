@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from aios_kernel.abi import AccessCall, Agent, ToolCall
 from aios_kernel.access import AccessManager, Answer, AuditLog, Callback, Policy, parse, verify
@@ -260,3 +262,19 @@ def test_a_forked_child_writes_on(tmp_path):
     subprocess.run([sys.executable, "-c", FORKING, str(file)], check=True)
     assert verify(file).ok
     assert [json.loads(line)["who"] for line in _lines(file)] == ["parent", "child", "parent"]
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+def test_no_byte_can_be_changed(file, data):
+    """Any change of any bytes of the log, other than what a head file alone tells, is found."""
+    whole = file.read_bytes()
+    begin = data.draw(st.integers(0, len(whole) - 1))
+    end = data.draw(st.integers(begin, min(len(whole), begin + 40)))
+    changed = whole[:begin] + data.draw(st.binary(max_size=20)) + whole[end:]
+    assume(changed != whole)
+    try:
+        file.write_bytes(changed)
+        assert not verify(file).ok
+    finally:
+        file.write_bytes(whole)

@@ -7,11 +7,14 @@ import json
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aios_kernel.abi import ChatCall, ToolCall
 from aios_kernel.cores.scripted import ScriptedCore
 from aios_kernel.errors import AccessDenied, CoreError
 from aios_kernel.kernel import Kernel
+from aios_kernel.logs import logger
 from aios_kernel.protocol import encode_event
 from aios_kernel.secrets import MARK, hide, redact, redact_data
 from aios_kernel.trace import ChromeTrace, read_trace
@@ -239,3 +242,41 @@ def _use(kernel, call, error=None):
             grant.reply()
         if error is not None:
             raise error
+
+
+def test_nothing_planted_reaches_the_log(caplog):
+    """What observers, policies and frameworks raise is logged with its text, but without the secrets in it."""
+    secret = PLANTED["openai"]
+
+    def broken(event):
+        raise RuntimeError(f"cannot send with {secret}, password=hunter2")
+
+    kernel = Kernel()
+    kernel.bus.subscribe(broken)
+    _use(kernel, ToolCall(name="t"))
+    logger("aios_adapters").warning("%s is %d%%, %s", "it", 5, f"token={secret}")
+    logger("aios_kernel.events").warning("wrong: %d", "x")
+    assert R[:12] not in caplog.text and "hunter2" not in caplog.text
+    assert "RuntimeError: cannot send with " + MARK in caplog.text
+    assert "it is 5%, token=" + MARK in caplog.text and "wrong: %d" in caplog.text
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(sorted(PLANTED)))
+def test_whatever_text_is_around(before, after, name):
+    """No text before and after a key keeps it from being found, as long as it does not go on in letters of its kind."""
+    text = redact(f"{before} {PLANTED[name]} {after}")
+    assert PLANTED[name] not in text and R[:12] not in text
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=10),
+        lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=6), inside, max_size=3),
+        max_leaves=8,
+    ),
+    st.sampled_from(sorted(PLANTED)),
+)
+def test_however_deep_it_lies(data, name):
+    """In any nesting, as a value or a key; and data stays what JSON knows."""
+    found = json.dumps(redact_data({"data": data, "deep": [[data, {"x": (PLANTED[name], {PLANTED[name]: 1})}]]}))
+    assert PLANTED[name] not in found and R[:12] not in found

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
 import threading
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aios_kernel.abi import Agent, ToolCall
 from aios_kernel.access import AccessManager, Policy, Request, Terminal, shown, visible
@@ -277,3 +282,13 @@ def test_letters_that_look_like_others():
     """A name with a Cyrillic letter in it is spelt out."""
     text = shown(Request(agent="\u0430lice", action="tool.run", targets=("tool:x",)))
     assert "(in ASCII: '\\u0430lice')" in text
+
+
+@given(st.text(max_size=80))
+def test_whatever_is_shown_can_be_seen_and_told_apart(text):
+    """Only characters that are seen come out, on one line, and what went in can be had back from it."""
+    seen = visible(text)
+    kinds = {unicodedata.category(one) for one in seen}
+    assert not kinds & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"}
+    back = re.sub(r"\\(\\|[ntr]|x..|u....|U........)", lambda m: codecs.decode(m[0], "unicode_escape"), seen)
+    assert back == text

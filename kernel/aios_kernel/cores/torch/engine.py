@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 from collections import deque
@@ -16,6 +15,7 @@ from aios_kernel.cores.torch import output
 from aios_kernel.cores.torch.executor import Executor, Row
 from aios_kernel.cores.torch.sequence import Sequence
 from aios_kernel.errors import CoreError, KernelClosed
+from aios_kernel.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Engine:
