@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Matrix", "make_matrix", "normalised", "pack", "unpack"]
 
 FIRST_ROWS = 64
+EXACT = 1e-6  # 32-bit numbers are no more exact than this
 
 
 def pack(vector: Sequence[float]) -> bytes:
@@ -35,7 +36,9 @@ def unpack(data: bytes) -> tuple[float, ...]:
 
 def normalised(vector: Sequence[float]) -> tuple[float, ...]:
     """Return a vector of length 1 in the same direction; zeros stay zeros."""
-    length = math.sqrt(sum(number * number for number in vector))
+    length = math.hypot(*vector)
+    if abs(length - 1) < EXACT:
+        return tuple(vector)
     return tuple(number / length for number in vector) if length and math.isfinite(length) else (0.0,) * len(vector)
 
 

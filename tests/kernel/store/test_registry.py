@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from aios_kernel.abi import Agent
 from aios_kernel.embedding import LexicalEmbedder
 from aios_kernel.errors import ConfigError, StoreError, UnknownName
+from aios_kernel.storage import StorageManager
 from aios_kernel.store import Hit, Hybrid, HybridIndex, MemoryStore, Record, SQLiteStore, fuse, make_store
 
 
@@ -51,6 +53,25 @@ def test_an_index_for_others(tmp_path: Path):
     index.remove("1:a.txt")
     index.remove("nothing")
     assert index.search("dogs", 5, {}) == []
+    index.close()
+
+
+def test_files_are_found_by_it(tmp_path: Path):
+    """The storage manager's files, each agent's own, by words that are misspelt; a search goes by what is there now."""
+    index = HybridIndex(Hybrid(SQLiteStore(tmp_path / "i.db"), LexicalEmbedder()), "files")
+    manager = StorageManager(tmp_path / "files", index=index, fsync=False)
+    ann, bob = Agent(name="ann"), Agent(name="bob")
+    for agent, path, content in (
+        (ann, "a.txt", "cats and dogs"),
+        (ann, "b.txt", "stock prices"),
+        (bob, "a.txt", "prices"),
+    ):
+        manager.perform(agent, "write", {"path": path, "content": content})
+    found = manager.perform(ann, "retrieve", {"query": "pricse of stoks", "k": 1})
+    assert "b.txt" in str(found)
+    manager.perform(ann, "delete", {"path": "b.txt"})
+    assert "b.txt" not in str(manager.perform(ann, "retrieve", {"query": "stock prices"}))
+    manager.close()
     index.close()
 
 
