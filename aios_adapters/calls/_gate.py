@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from aios_adapters import identity, session
 from aios_adapters._carried import Claim, assigned, claimed, kept_grants
 from aios_adapters.calls._entry import Entry
 from aios_kernel.errors import JournalError, SyscallError
+from aios_kernel.logs import logger
 
 if TYPE_CHECKING:
     from aios_kernel.abi import Call, LLMCall, Usage
@@ -30,7 +30,7 @@ __all__ = [
     "report",
 ]
 
-log = logging.getLogger("aios_adapters")
+log = logger("aios_adapters")
 Refused = Callable[[SyscallError], BaseException]
 ReadUsage = Callable[[Any], "Usage | None"]
 
