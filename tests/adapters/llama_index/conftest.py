@@ -18,6 +18,8 @@ __all__ = ["deny", "enabled", "pytest_configure", "pytest_unconfigure"]
 IGNORED = (
     "ignore::pydantic.warnings.PydanticDeprecationWarning",
     "ignore:is_running called:DeprecationWarning",
+    # Its databases' threads may outlive the loop that they answer to.
+    r"ignore:Exception in thread .*\(_connection_worker_thread\):pytest.PytestUnhandledThreadExceptionWarning",
 )
 
 
