@@ -149,12 +149,10 @@ class ToolManager(Manager):
         """Find the tool and check the arguments before the call is queued; raises what the caller can act on."""
         tool = self._tool(call.name)
         arguments, wrong = parse_arguments(call.arguments)
-        wrong = wrong or problems(arguments, tool.parameters)
+        # A server checks its own patterns, and one that takes for ever to match would hold up all of this process.
+        wrong = wrong or problems(arguments, tool.parameters, patterns=tool.origin != "mcp")
         if wrong:
             raise ToolArguments(f"{tool.name} was not run: {'; '.join(wrong)}")
-        missing = tool.missing()
-        if missing:
-            raise ToolUnavailable(f"{tool.name} cannot run here, it needs {'; '.join(missing)}")
         if self._abandoned[tool.name] >= MAX_ABANDONED:
             raise ToolUnavailable(
                 f"{tool.name} takes no calls: {self._abandoned[tool.name]} earlier ones timed out and still hang"
@@ -217,6 +215,11 @@ class ToolManager(Manager):
             raise CoreError(f"a {call.kind} call is not a tool call")
         state = running()
         prepared: Prepared = state.job.prepared
+        missing = (
+            prepared.tool.missing()
+        )  # here and not in `prepare`: looking may take a while, and callers have event loops
+        if missing:
+            raise ToolUnavailable(f"{prepared.tool.name} cannot run here, it needs {'; '.join(missing)}")
         return self._fitting(process, plain(attempted(state, prepared)), prepared.tool)
 
     def _fitting(self, process: Process, result: Any, tool: Tool) -> Any:
@@ -252,6 +255,8 @@ class ToolManager(Manager):
         """Forget the parent's threads."""
         super().after_fork()
         self._under_way, self._abandoned = set(), Counter()
+        self.registry.after_fork()
+        self.seen.after_fork()
         if self._own_clock:
             self._clock = SystemClock()
 

@@ -58,6 +58,10 @@ class Registry:
     def __len__(self) -> int:
         return len(self._tools)
 
+    def after_fork(self) -> None:
+        """Forget the lock, which another thread of the parent may hold."""
+        self._lock = threading.Lock()
+
     def load_entry_points(self, found: Iterable[EntryPoint] | None = None) -> None:
         """Add what other packages register; one that is broken is kept out and listed with its reason."""
         for entry in entry_points(group=GROUP) if found is None else found:

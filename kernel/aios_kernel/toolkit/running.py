@@ -60,10 +60,10 @@ class Running:
                 return
             self.stopped.set()
             callbacks = list(self._stops.values())
+        self.job.fail(error)  # first: what is stopped below fails in its own words, which are not the answer
         for callback in callbacks:
             with suppress(Exception):
                 callback()
-        self.job.fail(error)
 
     def enter(self) -> None:
         """Make this the call that `running()` finds in this context."""

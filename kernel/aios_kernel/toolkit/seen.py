@@ -52,6 +52,10 @@ class SeenTools:
         except Exception:  # noqa: BLE001 - arguments may be anything; an observer must not refuse a call
             return
 
+    def after_fork(self) -> None:
+        """Forget the lock, which another thread of the parent may hold."""
+        self._lock = threading.Lock()
+
     def rows(self) -> list[dict[str, Any]]:
         """What was seen, by framework and name."""
         with self._lock:

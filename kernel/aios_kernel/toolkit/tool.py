@@ -73,8 +73,12 @@ class Tool:
         found = [f"the Python module {name!r}: install it" for name in self.imports if not _importable(name)]
         found += [f"the program {name!r}: install it" for name in self.binaries if shutil.which(name) is None]
         found += [f"the environment variable {name}: set it" for name in self.environment if not os.environ.get(name)]
-        if not found and self.ready is not None and (reason := self.ready()):
-            found.append(reason)
+        if not found and self.ready is not None:
+            try:
+                reason = self.ready()
+            except Exception as error:  # noqa: BLE001 - one tool's trouble must not hide the others in the list
+                reason = f"it cannot tell what: {error!r}"
+            found += [reason] if reason else []
         return found
 
     def spec(self) -> dict[str, Any]:

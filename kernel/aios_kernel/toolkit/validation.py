@@ -20,6 +20,7 @@ MAX_PROBLEMS = 8
 MAX_DEPTH = 64
 MAX_MATCHED = 10_000  # characters of a text that a pattern is tried on
 Schema = Mapping[str, Any]
+_PATTERNS = frozenset({"pattern", "patternProperties"})
 
 
 def parse_arguments(given: Any) -> tuple[dict[str, Any], list[str]]:
@@ -36,17 +37,17 @@ def parse_arguments(given: Any) -> tuple[dict[str, Any], list[str]]:
     return dict(cast("Mapping[str, Any]", given)), []
 
 
-def problems(value: Any, schema: Any) -> list[str]:
-    """What is wrong with a value, at most a few things; nothing for one that fits."""
-    found = _Checker(schema).check(value, schema, "", 0)
+def problems(value: Any, schema: Any, *, patterns: bool = True) -> list[str]:
+    """What is wrong with a value, at most a few things; nothing for one that fits. Without `patterns` none is tried."""
+    found = _Checker(schema, patterns=patterns).check(value, schema, "", 0)
     return found[:MAX_PROBLEMS]
 
 
 class _Checker:
     """Walk value and schema together; `root` is what references start from."""
 
-    def __init__(self, root: Any) -> None:
-        self._root = root
+    def __init__(self, root: Any, *, patterns: bool) -> None:
+        self._root, self._patterns = root, patterns
 
     def check(self, value: Any, schema: Any, at: str, depth: int) -> list[str]:  # noqa: PLR0911 - one rule a line
         if depth > MAX_DEPTH:
@@ -56,6 +57,8 @@ class _Checker:
         if not isinstance(schema, Mapping):
             return []
         rules = cast("Schema", schema)
+        if not self._patterns:
+            rules = _without_patterns(rules)
         found = self._referred(value, rules, at, depth)
         kinds = rules.get("type")
         if kinds is not None and not _is_any(value, kinds):
@@ -126,6 +129,15 @@ class _Checker:
         if "not" in rules and not self.check(value, rules["not"], at, depth + 1):
             found.append(f"{_where(at)} has a form that is not allowed")
         return found
+
+
+def _without_patterns(rules: Schema) -> Schema:
+    if rules.keys().isdisjoint(_PATTERNS):
+        return rules
+    loose: dict[str, Any] = {key: rule for key, rule in rules.items() if key not in _PATTERNS}
+    if "patternProperties" in rules:  # which of the other properties they would have allowed is not known either
+        loose["additionalProperties"] = True
+    return loose
 
 
 def _bounds(value: Any, rules: Schema, at: str) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import threading
+import warnings
 
 import pytest
 
@@ -385,17 +387,6 @@ def test_large_results_are_stored_and_read_in_pieces(make, tmp_path):
             ask(kernel, "aios/read_result", agent=who, reference=reference)
 
 
-def test_stored_results_are_bounded(tmp_path):
-    """The oldest make room for the newest."""
-    store, ann = DirectoryResults(tmp_path, max_bytes=250), Agent(name="ann")
-    first, second, third = (store.put(ann, letter * 100) for letter in "abc")
-    with pytest.raises(ToolError):
-        store.get(ann, first)
-    assert (store.get(ann, second), store.get(ann, third)) == ("b" * 100, "c" * 100)
-    with pytest.raises(ToolError, match="more than the 250"):
-        store.put(ann, "x" * 251)
-
-
 def test_results_are_plain_data(make):
     """What JSON has no form for becomes text, so that a caller in another process gets the same."""
     loop = []
@@ -428,6 +419,47 @@ def test_what_a_tool_needs(make, monkeypatch):
     assert len(listed["x/keyed"]) == 1
     monkeypatch.setenv("AIOS_TEST_KEY", "x")
     assert ask(kernel, "x/keyed") == "ran"
+
+
+def test_a_tool_that_cannot_tell_what_it_needs(make):
+    """Its own trouble is its own: the others are listed and run."""
+    kernel, _ = make(Tool(name="x/odd", run=lambda: 1, ready=lambda: 1 / 0), add)
+    assert {row["name"]: row["missing"] for row in ask(kernel, "aios/list_tools")}["local/add"] == []
+    with pytest.raises(ToolUnavailable, match="ZeroDivisionError"):
+        ask(kernel, "x/odd")
+    assert ask(kernel, "local/add", a=1) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_in_a_forked_child(make):
+    """Tools work in the child, also while one of the parent's hangs and another thread is inside the registry."""
+    leave, inside = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        inside.set()
+        leave.wait(PATIENCE)
+
+    kernel, manager = make(hang, add)
+    threads, _ = together(lambda: ask(kernel, "local/hang"))
+    assert inside.wait(PATIENCE)
+    reader, writer = os.pipe()
+    with manager.registry._lock, manager.seen._lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12 warns of forking with threads, which is the point
+        child = os.fork()
+        if child == 0:
+            try:
+                manager.add(lambda: "late", name="x/late", parameters={"type": "object"})
+                answer = [ask(kernel, "local/add", a=1), ask(kernel, "x/late"), manager.status()["running"]]
+            except BaseException as error:  # noqa: BLE001 - the parent looks at it
+                answer = repr(error)
+            os.write(writer, json.dumps(answer).encode())
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as answers:
+        assert json.loads(answers.read()) == [2, "late", 0]
+    os.waitpid(child, 0)
+    leave.set()
+    join(threads)
 
 
 def test_the_tools_of_frameworks_are_seen(make):

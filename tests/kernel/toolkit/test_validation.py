@@ -123,3 +123,14 @@ def test_arguments():
     assert parse_arguments('{"a": 1}') == ({"a": 1}, [])
     assert parse_arguments("[" * 100_000)[1]
     assert "must be an object, not integer" in parse_arguments("3")[1][0]
+
+
+def test_patterns_can_be_left_to_others():
+    """Then none is tried, however long it would take; everything else is checked."""
+    endless = {
+        "properties": {"a": {"type": "string", "pattern": "^(x+x+)+y$"}},
+        "patternProperties": {"^(x+x+)+y$": {}},
+    }
+    closed = {**endless, "additionalProperties": False}
+    assert problems({"a": "x" * 200, "x" * 200: 1}, closed, patterns=False) == []
+    assert problems({"a": 1}, closed, patterns=False) == ["'a' must be string, not integer (1)"]
