@@ -52,8 +52,7 @@ for _ in range(6):
     reply = client.chat.completions.create(
         model=os.environ["OPENAI_MODEL"], messages=messages, stop=["\nObservation:"], max_tokens=200, temperature=0
     )
-    text = reply.choices[0].message.content or ""
-    print(text)
+    print(text := reply.choices[0].message.content or "")
     if "Final Answer:" in text:
         break
     messages += [{"role": "assistant", "content": text}, {"role": "user", "content": f"Observation: {act(text)}"}]
