@@ -22,34 +22,56 @@ SHORT = 120
 # Also behind the last letter of an escaped line end: text may come as JSON.
 _START, _END = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))", r"(?![A-Za-z0-9])"
 
-# Shapes that are secrets wherever they stand.
+# Shapes that are secrets wherever they stand, each with texts of which one is in it: most text has none, and looking for
+# these is quick.
 _SHAPES = (
-    r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:.*?-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|.*)",
-    rf"{_START}(?<![+/])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{{16}}{_END}",  # AWS
-    rf"{_START}gh[pousr]_[A-Za-z0-9]{{20,255}}",  # GitHub
-    rf"{_START}github_pat_[A-Za-z0-9_]{{20,255}}",
-    rf"{_START}gl(?:pat|ptt|dt|rt|cbt)-[\w-]{{20,}}",  # GitLab
+    (
+        ("PRIVATE KEY",),
+        r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:.*?-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|.*)",
+    ),
+    (("AKIA", "ASIA", "ABIA", "ACCA"), rf"{_START}(?<![+/])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{{16}}{_END}"),  # AWS
+    (("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), rf"{_START}gh[pousr]_[A-Za-z0-9]{{20,255}}"),  # GitHub
+    (("github_pat_",), rf"{_START}github_pat_[A-Za-z0-9_]{{20,255}}"),
+    (("glpat-", "glptt-", "gldt-", "glrt-", "glcbt-"), rf"{_START}gl(?:pat|ptt|dt|rt|cbt)-[\w-]{{20,}}"),  # GitLab
     # OpenAI, Anthropic, OpenRouter, DeepSeek; an upper-case letter or digit tells them from words with hyphens.
-    rf"{_START}(?<!-)sk-(?=[\w-]*[A-Z0-9])[\w-]{{16,}}",
-    rf"{_START}(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{{10,}}",  # Stripe
-    rf"{_START}whsec_[A-Za-z0-9+/=]{{16,}}",
-    rf"{_START}xox[abeoprs]-[\w-]{{8,}}",  # Slack
-    rf"{_START}xapp-\d-[\w-]{{10,}}",
-    r"(?<=hooks\.slack\.com/services/)[\w/]{20,}",
-    r"(?<=discord\.com/api/webhooks/)\d+/[\w-]{20,}",
-    rf"{_START}AIza[\w-]{{35}}",  # Google
-    rf"{_START}ya29\.[\w-]{{20,}}",
-    rf"{_START}GOCSPX-[\w-]{{20,}}",
-    rf"{_START}hf_[A-Za-z0-9]{{20,}}",  # Hugging Face
-    rf"{_START}(?:gsk|r8|nvapi|pplx|tvly|xai|fw|lsv2_[ps]t|dop_v1|shp(?:at|ss|pa|ca)|npm|PMAK|lin_api|sntrys)[_-](?=[\w-]*\d)[\w-]{{20,}}",
-    rf"{_START}pypi-[\w-]{{40,}}",
-    rf"{_START}SG\.[\w-]{{16,}}\.[\w-]{{30,}}",  # SendGrid
-    rf"{_START}dapi[0-9a-f]{{32}}",  # Databricks
-    rf"{_START}\d{{8,10}}:AA[\w-]{{32,35}}",  # Telegram
-    rf"{_START}eyJ[\w-]{{8,}}\.eyJ[\w-]{{8,}}\.[\w-]*",  # JSON web tokens
-    rf"{_START}AGE-SECRET-KEY-1[A-Z0-9]{{20,}}",
+    (("sk-",), rf"{_START}(?<!-)sk-(?=[\w-]*[A-Z0-9])[\w-]{{16,}}"),
+    (("_live_", "_test_"), rf"{_START}(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{{10,}}"),  # Stripe
+    (("whsec_",), rf"{_START}whsec_[A-Za-z0-9+/=]{{16,}}"),
+    (("xox",), rf"{_START}xox[abeoprs]-[\w-]{{8,}}"),  # Slack
+    (("xapp-",), rf"{_START}xapp-\d-[\w-]{{10,}}"),
+    (("hooks.slack.com",), r"(?<=hooks\.slack\.com/services/)[\w/]{20,}"),
+    (("discord.com",), r"(?<=discord\.com/api/webhooks/)\d+/[\w-]{20,}"),
+    (("AIza",), rf"{_START}AIza[\w-]{{35}}"),  # Google
+    (("ya29.",), rf"{_START}ya29\.[\w-]{{20,}}"),
+    (("GOCSPX-",), rf"{_START}GOCSPX-[\w-]{{20,}}"),
+    (("hf_",), rf"{_START}hf_[A-Za-z0-9]{{20,}}"),  # Hugging Face
+    (
+        (
+            "gsk",
+            "r8",
+            "nvapi",
+            "pplx",
+            "tvly",
+            "xai",
+            "fw",
+            "lsv2_",
+            "dop_v1",
+            "shp",
+            "npm",
+            "PMAK",
+            "lin_api",
+            "sntrys",
+        ),
+        rf"{_START}(?:gsk|r8|nvapi|pplx|tvly|xai|fw|lsv2_[ps]t|dop_v1|shp(?:at|ss|pa|ca)|npm|PMAK|lin_api|sntrys)[_-](?=[\w-]*\d)[\w-]{{20,}}",
+    ),
+    (("pypi-",), rf"{_START}pypi-[\w-]{{40,}}"),
+    (("SG.",), rf"{_START}SG\.[\w-]{{16,}}\.[\w-]{{30,}}"),  # SendGrid
+    (("dapi",), rf"{_START}dapi[0-9a-f]{{32}}"),  # Databricks
+    ((":AA",), rf"{_START}\d{{8,10}}:AA[\w-]{{32,35}}"),  # Telegram
+    (("eyJ",), rf"{_START}eyJ[\w-]{{8,}}\.eyJ[\w-]{{8,}}\.[\w-]*"),  # JSON web tokens
+    (("AGE-SECRET-KEY-1",), rf"{_START}AGE-SECRET-KEY-1[A-Z0-9]{{20,}}"),
 )
-_SHAPE = re.compile("|".join(_SHAPES), re.DOTALL)
+_COMPILED = tuple((hints, re.compile(shape, re.DOTALL)) for hints, shape in _SHAPES)
 
 _URL = re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]{1,20}://[^\s:@/?#\"'<>\\]*:)[^\s/?#\"'<>\\]+(?=@)", re.IGNORECASE)
 _URL_TOKEN = re.compile(
@@ -87,6 +109,16 @@ _SAID = re.compile(
     rf"(?P<keep>{_START}(?:{_PASS}|api[ _-]?key|secret|token|pin)\s+(?:is|to|was|=)\s*:?\s+[\"'`]?)(?=[^\s\"'`]*[\d!@#$%^&*])[^\s\"'`]{{4,}}",
     re.IGNORECASE,
 )
+_WORDS = ("pass", "pwd", "key", "secret", "token", "credential")
+_BY_NAME = (
+    (("://",), _URL),
+    (("://",), _URL_TOKEN),
+    (("=",), _QUERY),
+    (("authorization",), _HEADER),
+    (("cookie",), _COOKIE),
+    (("bearer",), _BEARER),
+    ((*_WORDS, "pin"), _SAID),
+)
 #: What stands where a secret would, and is none.
 _HARMLESS = re.compile(
     r"(?:none|null|nil|true|false|required|optional|string|str|bytes|int|missing|unset|empty|wrong|invalid|expired|yes|no"
@@ -120,10 +152,16 @@ def redact(text: str) -> str:
 def _redacted(text: str) -> str:
     for value in _hidden:
         text = text.replace(value, MARK)
-    text = _SHAPE.sub(MARK, text)
-    for pattern in (_URL, _URL_TOKEN, _QUERY, _HEADER, _COOKIE, _BEARER, _SAID):
-        text = pattern.sub(_kept, text)
-    return _ASSIGNED.sub(_assigned, _QUOTED.sub(_quoted, text))
+    for hints, shape in _COMPILED:
+        if any(hint in text for hint in hints):
+            text = shape.sub(MARK, text)
+    lower = text.lower()
+    for hints, pattern in _BY_NAME:
+        if any(hint in lower for hint in hints):
+            text = pattern.sub(_kept, text)
+    if any(hint in lower for hint in _WORDS):
+        text = _ASSIGNED.sub(_assigned, _QUOTED.sub(_quoted, text))
+    return text
 
 
 # Names of agents, tools and resources come again with every event.

@@ -72,12 +72,16 @@ class AccessManager(Manager):
         self._audit = audit if audit is None or isinstance(audit, AuditLog) else AuditLog(audit, now=now)
         self._clock, self._own_clock = clock or SystemClock(), clock is None
         self._approver, self._timeout = approver or Nobody(), timeout
-        self._decisions = Decisions(remember, now=now)
+        self._remember, self._decisions = remember, Decisions(remember, now=now)
         self._members: dict[tuple[str, str], float | None] = {}  # added while running: (group, agent) -> until
         self._desk = self._new_desk()
 
     def _new_desk(self) -> Desk:
         return Desk(self._approver, self._decisions, self._clock, self._timeout, self._answered)
+
+    def learn(self, *, marks: Marks | None = None, exists: Exists | None = None) -> None:
+        """Take what the kernel's other managers can tell; what was given at the start stays."""
+        self._marks, self._exists = self._marks or marks, self._exists or exists
 
     # The check -----------------------------------------------------------------------------------------------------
 
@@ -91,8 +95,8 @@ class AccessManager(Manager):
             said = {**self._who(agent, process.pid), "action": call.label, "decision": "deny", "why": str(error)}
             self._record({**said, "rule": "error"})
             raise
-        if _is_question(call):
-            return None
+        if isinstance(call, AccessCall) and not call.action.startswith("access."):
+            return None  # it asks what would be decided
         told = {
             **self._who(agent, process.pid),
             "action": want.action,
@@ -260,6 +264,10 @@ class AccessManager(Manager):
             self._clock = SystemClock()
         if self._audit is not None:
             self._audit.after_fork()
+        self._decisions = Decisions(self._remember, now=self._now)
+        renew: Any = getattr(self._approver, "after_fork", None)
+        if renew is not None:
+            renew()
         self._desk = self._new_desk()
 
     def close(self) -> None:
@@ -282,11 +290,6 @@ class AccessManager(Manager):
 
     def _who(self, agent: Agent, pid: int) -> dict[str, Any]:
         return {"agent": agent.name, "group": agent.group, "framework": agent.framework, "pid": pid}
-
-
-def _is_question(call: Call) -> bool:
-    """Whether an access call only asks what would be decided: that is allowed, and decided nothing."""
-    return isinstance(call, AccessCall) and not call.action.startswith("access.")
 
 
 def _lasts(until: float | None, now: float) -> bool:

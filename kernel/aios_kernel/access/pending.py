@@ -74,6 +74,11 @@ class Pending:
         self._closed = True
         self._some.set()
 
+    def after_fork(self) -> None:
+        """Have a thread of this process's own; the parent's questions are its own."""
+        self._replies, self._unsaid, self._withdrawn = {}, {}, {}
+        self._some, self._thread = threading.Event(), None
+
     # For the answering side
 
     def listed(self) -> list[dict[str, Any]]:

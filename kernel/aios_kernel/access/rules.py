@@ -6,11 +6,12 @@ import fnmatch
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["EFFECTS", "IRREVERSIBLE", "SETS", "Effect", "Policy", "Rule", "Verdict", "named"]
 
 Effect = Literal["allow", "ask", "deny"]
+MOST_KNOWN = 4096  # verdicts kept, since agents do the same again and again
 EFFECTS: tuple[Effect, ...] = ("allow", "ask", "deny")
 #: What cannot be taken back, where a policy does not say otherwise. Tools that are marked destructive come on top.
 IRREVERSIBLE = (
@@ -73,6 +74,7 @@ class Policy:
     destructive: tuple[str, ...] = ()
     sandboxed: tuple[str, ...] = ()
     source: str = ""
+    _known: dict[Any, Verdict] = field(default_factory=dict[Any, "Verdict"], compare=False, repr=False)
 
     def groups_of(self, agent: str, declared: str = "") -> tuple[str, ...]:
         """The privilege groups of an agent; `declared` is the scheduling group that its program gives it."""
@@ -82,6 +84,17 @@ class Policy:
         self, agent: str, action: str, target: str, *, groups: tuple[str, ...] = (), irreversible: str | None = None
     ) -> Verdict:
         """Say what holds; `irreversible` is why the action cannot be taken back ("": it can), None to go by its name."""
+        asked = (agent, action, target, groups, irreversible)
+        found = self._known.get(asked)
+        if found is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            found = self._known[asked] = self._decided(agent, action, target, groups, irreversible)
+        return found
+
+    def _decided(
+        self, agent: str, action: str, target: str, groups: tuple[str, ...], irreversible: str | None
+    ) -> Verdict:
         fitting = [rule for rule in self._all if _fits(rule, agent, groups, action, target)]
         matched = tuple(rule.name for rule in fitting)
         denying = [rule for rule in fitting if rule.effect == "deny"]

@@ -70,6 +70,11 @@ class Terminal:
             self._gone[self._asked] = None
             self._stir()
 
+    def after_fork(self) -> None:
+        """Have a thread of this process's own."""
+        self._waiting, self._gone, self._asked = queue.SimpleQueue(), {}, ""
+        self._wake = self._thread = None
+
     def _stir(self) -> None:
         if self._wake is not None:
             os.write(self._wake[1], b"x")

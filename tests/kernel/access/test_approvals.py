@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import subprocess
+import sys
 import threading
 from typing import Any
 
 import pytest
 
 from aios_kernel.abi import AccessCall, Agent, ChatCall, MemoryCall, ToolCall
-from aios_kernel.access import AccessManager, Answer, Callback, Notebook, Pending, Policy, Rule, parse
+from aios_kernel.access import AccessManager, Answer, Callback, Notebook, Pending, Policy, Rule, parse, verify
 from aios_kernel.clock import MockClock
 from aios_kernel.cores.scripted import ScriptedCore
 from aios_kernel.errors import AccessDenied, AgentKilled, DeadlineExceeded, UnknownName
@@ -395,6 +397,37 @@ def test_the_pending_queue(make, tmp_path, clock):
     assert desk.listed() == []
     with pytest.raises(UnknownName):
         desk.decide(by_agent["a2"]["id"], Answer(allowed=True))
+
+
+FORKING = """
+import os, sys, threading
+from aios_kernel.abi import Agent, ToolCall
+from aios_kernel.access import AccessManager, Pending, Policy
+from aios_kernel.kernel import Kernel
+access = AccessManager(Policy(default="ask"), approver=Pending(sys.argv[1]), audit=sys.argv[2])
+kernel = Kernel(checks=(access.check,), managers=[access])
+def use(name):
+    with kernel.syscall(ToolCall(agent=Agent(name=name), name="t")):
+        pass
+use("parent")
+child = os.fork()
+if child == 0:
+    use("child")
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_child_asks_for_itself(tmp_path):
+    """Its questions have a thread of its own, and its decisions go into the same log."""
+    desk = Pending(tmp_path / "a.db")
+    with subprocess.Popen([sys.executable, "-c", FORKING, str(desk.path), str(tmp_path / "a.jsonl")]) as program:
+        for agent in ("parent", "child"):
+            wait_until(lambda agent=agent: [one["agent"] for one in desk.listed()] == [agent])
+            desk.decide(desk.listed()[0]["id"], Answer(allowed=True, by="eve"))
+        assert program.wait(30) == 0
+    found = verify(tmp_path / "a.jsonl")
+    assert found.ok and found.entries == 4
 
 
 def test_a_pending_queue_that_cannot_be_written(make, tmp_path):
