@@ -41,6 +41,7 @@ def enable(
     prices: Mapping[str, Any] = _NOT_GIVEN,
     access: Any = _NOT_GIVEN,
     audit: str | os.PathLike[str] | None = _NOT_GIVEN,
+    data: str | os.PathLike[str] | None = _NOT_GIVEN,
     openai_legacy: bool = _NOT_GIVEN,
     journal: str | os.PathLike[str] | None = _NOT_GIVEN,
     journal_mode: str = _NOT_GIVEN,
@@ -69,6 +70,8 @@ def enable(
         access: a policy file that says who may do what, or an `AccessManager`; a person is asked where it says so, at the
             terminal, in the notebook, or through `aios approvals`.
         audit: file that takes down what was allowed and denied, each entry bound to the one before.
+        data: folder for what agents keep; with one, the kernel serves memory, files and tools, and writes there when
+            they are used.
         openai_legacy: reinstate `openai.ChatCompletion.create` and the other calls of the openai SDK's 0.x on later
             versions, until `disable()`.
         journal: file that keeps what calls to models and tools were answered; a program that is run again is answered
@@ -98,6 +101,7 @@ def enable(
         "prices": prices,
         "access": access,
         "audit": audit,
+        "data": data,
         "openai_legacy": openai_legacy,
         "journal": journal,
         "journal_mode": journal_mode,

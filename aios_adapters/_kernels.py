@@ -10,12 +10,15 @@ from aios_adapters._log import warn_once
 from aios_kernel.errors import KernelLost
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from aios_adapters.config import Settings
+    from aios_kernel.access import AccessManager
     from aios_kernel.gate import Gate
+    from aios_kernel.managers import Manager
 
-__all__ = ["journaled", "make_kernel", "start_trace"]
+__all__ = ["journaled", "make_kernel", "managers", "start_trace"]
 
 
 def make_kernel(settings: Settings) -> Gate:
@@ -32,9 +35,19 @@ def make_kernel(settings: Settings) -> Gate:
         record_content=settings.record_content,
         budgets=settings.budgets,
         prices=settings.prices,
-        managers=() if access is None else (access,),
+        managers=managers(settings.data, access),
         checks=() if access is None else (access.check,),
     )
+
+
+def managers(data: str | os.PathLike[str] | None, access: AccessManager | None) -> tuple[Manager, ...]:
+    """The access manager, if there is one, and those that keep what they keep below a folder, if there is that."""
+    given = () if access is None else (access,)
+    if data is None:
+        return given
+    from aios_kernel.managers.standard import standard_managers
+
+    return (*given, *standard_managers(data, access=access))
 
 
 def journaled(settings: Settings, kernel: Gate) -> tuple[Gate, Callable[[], None]]:
@@ -48,7 +61,19 @@ def journaled(settings: Settings, kernel: Gate) -> tuple[Gate, Callable[[], None
 
 
 #: Settings of a kernel, which one in another process has of its own.
-KERNELS_OWN = ("llm", "policy", "policies", "limits", "trace", "record_content", "budgets", "prices", "access", "audit")
+KERNELS_OWN = (
+    "llm",
+    "policy",
+    "policies",
+    "limits",
+    "trace",
+    "record_content",
+    "budgets",
+    "prices",
+    "access",
+    "audit",
+    "data",
+)
 
 
 def _remote_kernel(settings: Settings, where: str) -> Gate:

@@ -37,6 +37,7 @@ class Settings:
     prices: Mapping[str, Any] = field(default_factory=dict[str, Any])
     access: Any = None
     audit: str | None = None
+    data: str | None = None
     openai_legacy: bool = False
     journal: str | None = None
     journal_mode: str = "record"
@@ -102,6 +103,7 @@ ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
     ),
     "AIOS_ACCESS": ("access", str, "policy file that says which agent may do what to whose memory, files, tools and models"),
     "AIOS_AUDIT": ("audit", str, "file that takes down what the access manager allowed and denied"),
+    "AIOS_DATA": ("data", str, "folder below which the kernel keeps memory and files of agents, and its tools their results"),
     "AIOS_KERNEL": ("kernel", str, "use the kernel of another process: unix:PATH, tcp:HOST:PORT or auto"),
     "AIOS_ON_KERNEL_LOSS": ("on_kernel_loss", str, "run: make calls without a kernel while that one cannot be reached"),
     "AIOS_JOURNAL": ("journal", str, "file that keeps what calls were answered, and answers them when it is run again"),
@@ -137,7 +139,7 @@ def _shaped(key: str, value: Any) -> Any:
         raise UnknownName("on_kernel_loss", value, ON_LOSS)
     if key == "policy" and value is None:
         return "fifo"
-    if key in {"trace", "journal"} and value is not None:
+    if key in {"trace", "journal", "data"} and value is not None:
         return os.fspath(cast("str", value))
     return value
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +13,7 @@ from aios_adapters import identity, session
 from aios_adapters._handed import MARK
 from aios_kernel.abi import ToolCall
 from aios_kernel.errors import ConfigError, SyscallError
+from aios_kernel.toolkit.naming import short_names
 
 if TYPE_CHECKING:
     from aios_kernel.gate import Gate, Grant
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["KernelTool", "for_autogen", "for_langchain", "for_llama_index", "for_openai", "kernel_tools"]
 
 LIST = "aios/list_tools"
-MAX_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def kernel_tools(*names: str, kernel: Gate | None = None) -> list[KernelTool]:
             raise ConfigError(f"{name} cannot run here, it needs {'; '.join(ours[name]['missing'])}")
     usable = (row for row in ours.values() if not row["missing"])
     chosen = [row for row in usable if not names or any(fnmatch.fnmatchcase(row["name"], name) for name in names)]
-    shorts = _shorts(row["name"] for row in chosen)
+    shorts = short_names(row["name"] for row in chosen)
     return [
         KernelTool(shorts[row["name"]], row["name"], row["description"], row["parameters"], kernel) for row in chosen
     ]
@@ -176,21 +175,8 @@ def _gate(kernel: Gate | None) -> Gate:
 
 def _served(grant: Grant) -> Grant:
     if grant.lease:
-        raise ConfigError("this kernel has no tool manager: enable(kernel=Kernel(managers=[ToolManager()])) has one")
+        raise ConfigError("this kernel has no tool manager: enable(data=FOLDER) and `aios serve` give it one")
     return grant
-
-
-def _shorts(names: Iterable[str]) -> dict[str, str]:
-    """What models call the tools: the last part where that is enough, in characters that every API takes."""
-    found: dict[str, str] = {}
-    for name in sorted(names):
-        short = re.sub(r"[^A-Za-z0-9_-]", "_", name.rpartition("/")[2])[:MAX_NAME]
-        if short in found.values():
-            short = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:MAX_NAME]
-        while short in found.values():
-            short = f"{short[: MAX_NAME - 1]}_"
-        found[name] = short
-    return found
 
 
 def _schema(tool: KernelTool) -> dict[str, Any]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aios_adapters._access import access_manager
+from aios_adapters._kernels import managers
 from aios_kernel.address import default_address, parse
 from aios_kernel.errors import ConfigError
 
@@ -31,6 +34,7 @@ examples:
   aios serve --model Qwen/Qwen3-0.6B --policy rr    a model of the hub, Round Robin between agents
   aios serve --model fast=openai:http://gpu:8000/v1 another server's models, scheduled here, as "fast"
   aios serve --tcp 127.0.0.1:8200 --model embedded  for clients that cannot use a Unix socket
+  aios serve --data /srv/agents                     what agents remember and write is kept there
   aios serve                                        no model: schedule the calls that agents make by themselves
 
 The first line on stdout says where it listens. SIGTERM and Ctrl-C let running calls end; a second one does not.
@@ -83,6 +87,15 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--access", metavar="FILE", help="a policy file that says which agent may do what")
     parser.add_argument("--audit", metavar="FILE", help="take down what was allowed and denied (with --access)")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="where memory and files of agents are kept (default: "
+        f"{data_folder(default_address())}, or a folder beside --socket PATH)",
+    )
+    parser.add_argument(
+        "--no-managers", action="store_true", help="leave memory, files and tools to the programs themselves"
+    )
     parser.add_argument("--trace", metavar="FILE", help="write a Chrome trace of every syscall")
     parser.set_defaults(run=run)
 
@@ -118,6 +131,14 @@ def _address(args: argparse.Namespace) -> Address:
     if args.tcp:
         return parse(f"tcp:{args.tcp.removeprefix('tcp:')}")
     return parse(f"unix:{args.socket.removeprefix('unix:')}") if args.socket else default_address()
+
+
+def data_folder(address: Address) -> Path:
+    """Where a daemon keeps what it is not told where to keep: the user's folder, or beside a socket of its own."""
+    if address.path and address != default_address():
+        return Path(address.path).with_suffix(".data")
+    given = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(given) if Path(given).is_absolute() else Path.home() / ".local" / "share") / "aios-adapters"
 
 
 def _limits(texts: list[str]) -> dict[str, dict[str, float]]:
@@ -168,7 +189,7 @@ def _kernel(args: argparse.Namespace, limits: dict[str, dict[str, float]]) -> Ke
         limits=limits,
         max_waiting=args.max_waiting,
         budgets=budgets,
-        managers=() if access is None else (access,),
+        managers=managers(None if args.no_managers else args.data or data_folder(_address(args)), access),
         checks=() if access is None else (access.check,),
     )
 

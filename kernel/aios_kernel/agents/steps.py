@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aios_kernel.errors import CoreError
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["Program", "Step", "arun", "run"]
 
 T = TypeVar("T")
+CORE = "give it a core with llm=, or have a kernel with one by `aios serve --model NAME`"
+FOLDER = "or have one by enable(data=FOLDER), AIOS_DATA or `aios serve`"
+#: What to do where nothing serves calls of a kind.
+REMEDIES = {
+    "memory": f"give it a MemoryManager by Kernel(managers=[...]), {FOLDER}",
+    "storage": f"give it a StorageManager by Kernel(managers=[...]), {FOLDER}",
+    "tool": f"give it a ToolManager by Kernel(managers=[...]), {FOLDER}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ def _throwing(program: Program[Any], error: Exception) -> Callable[[], Step]:
 
 
 def _take(gate: Gate, step: Step) -> Any:
-    with gate.syscall(step.call) as grant:
+    with gate.syscall(_asked(step)) as grant:
         if step.work is None:
             return _served(grant, step).reply()
         result = step.work()
@@ -91,14 +99,19 @@ def _take(gate: Gate, step: Step) -> Any:
 
 
 async def _atake(gate: Gate, step: Step) -> Any:
-    async with gate.syscall(step.call) as grant:
+    async with gate.syscall(_asked(step)) as grant:
         if step.work is None:
             return await _served(grant, step).areply()
         result = step.work()
         return await result if inspect.isawaitable(result) else result
 
 
+def _asked(step: Step) -> Call:
+    """The call; work of the agent's own is done under a lease, also where a manager serves such calls."""
+    return step.call if step.work is None else replace(step.call, lease=True)
+
+
 def _served(grant: Grant, step: Step) -> Grant:
     if grant.lease:
-        raise CoreError(f"no core of the kernel serves {step.call.label!r}: give the kernel one with llm=")
+        raise CoreError(f"this kernel does not serve {step.call.label!r}: {REMEDIES.get(step.call.kind, CORE)}")
     return grant
