@@ -12,6 +12,7 @@ from aios_integrations.chroma.index import Index
 from aios_integrations.chroma.place import Place
 from aios_kernel.errors import ConfigError
 from aios_kernel.store import Change, Hit, Record, SQLiteStore, Store
+from aios_kernel.store.vectors import load_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,6 +125,7 @@ class ChromaStore:
             self._maker.start()
 
     def _bring_up(self) -> None:
+        load_numpy()  # before chromadb does, beside a search that does too
         with self._lock:
             try:
                 if self._index is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aios_kernel.errors import ModelLoadError
+from aios_kernel.store.vectors import load_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,7 @@ class MiniLMEmbedder:
 
 
 def _load(folder: str | Path | None, device: str) -> tuple[Any, Any, Any]:
+    load_numpy()  # before torch does, beside a search that does too
     try:
         import torch
         import transformers

@@ -6,14 +6,16 @@ import heapq
 import math
 import operator
 import sys
+import threading
 from array import array
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-__all__ = ["Matrix", "make_matrix", "normalised", "pack", "unpack"]
+__all__ = ["Matrix", "load_numpy", "make_matrix", "normalised", "pack", "unpack"]
 
+_loading = threading.Lock()
 FIRST_ROWS = 64
 EXACT = 1e-6  # 32-bit numbers are no more exact than this
 
@@ -42,13 +44,24 @@ def normalised(vector: Sequence[float]) -> tuple[float, ...]:
     return tuple(number / length for number in vector) if length and math.isfinite(length) else (0.0,) * len(vector)
 
 
+def load_numpy() -> Any:
+    """Return numpy, None where it is not installed; whoever imports what imports numpy calls this first.
+
+    Two threads that come to it by different modules at the same time see it half made: Python would rather hand out that than
+    have them wait for each other for ever.
+    """
+    with _loading:
+        try:
+            import numpy as np
+        except ImportError:
+            return None
+        return np
+
+
 def make_matrix() -> Matrix:
     """Return an empty matrix of the fastest kind there is."""
-    try:
-        import numpy as np
-    except ImportError:
-        return Matrix()
-    return NumpyMatrix(np)
+    numpy = load_numpy()
+    return Matrix() if numpy is None else NumpyMatrix(numpy)
 
 
 class Matrix:

@@ -202,6 +202,25 @@ def test_in_the_background(tmp_path: Path):
     store.close()
 
 
+def test_loaded_beside_a_search(tmp_path: Path):
+    """The first search of a program loads numpy while chromadb loads it in the background: neither sees it half made."""
+    _filled(tmp_path / "r.db").close()
+    code = f"""
+from aios_integrations.chroma import ChromaStore
+store = ChromaStore({str(tmp_path / "r.db")!r})
+for turn in range(50):
+    assert len(store.search_vector("c", {SPACE!r}, {ROWS[7]!r}, 5)) == 5
+assert store.wait(120)
+store.search_vector("c", {SPACE!r}, {ROWS[7]!r}, 5)
+assert store.searches["chromadb"] > 0, store.searches
+store.close()
+"""
+    for _ in range(3):
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        shutil.rmtree(tmp_path / "r.db.chroma")
+
+
 def test_in_a_child(tmp_path: Path):
     """A forked child leaves the index to its parent and searches exactly."""
     store = _filled(tmp_path / "r.db")
