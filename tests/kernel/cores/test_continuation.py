@@ -70,7 +70,7 @@ def watched():
     made = []
 
     def start(style, policy="rr:quantum=5", **options):
-        endpoint = Endpoint(reply=_text, token_latency=0.005, **options)
+        endpoint = Endpoint(reply=_text, **{"token_latency": 0.005, **options})
         endpoint.__enter__()
         made.append(Watched(endpoint, style, policy))
         return made[-1]
@@ -157,23 +157,26 @@ def test_alone_nothing_is_put_down(watched):
 
 def test_left_while_it_waits_for_its_next_turn(watched):
     """A reader that leaves a call which is put down ends it; the other goes on."""
-    run = watched("vllm", capacity=1)
-    down = threading.Event()
+    run = watched("vllm", capacity=1, token_latency=0.05)
+    begun, down = threading.Event(), threading.Event()
     run.kernel.bus.subscribe(lambda event: down.set() if event.name == "preempt" else None)
     done = []
 
     def leave():
         with run.kernel.syscall(_ask("a", stream=True)) as grant:
-            next(grant.deltas())
-            down.wait(PATIENCE)
+            deltas = grant.deltas()
+            next(deltas)
+            begun.set()
+            assert down.wait(PATIENCE)
 
     def stay():
         with run.kernel.syscall(_ask("b")) as grant:
             done.append(grant.reply().text)
 
     threads = [threading.Thread(target=leave), threading.Thread(target=stay)]
-    for thread in threads:
-        thread.start()
+    threads[0].start()
+    assert begun.wait(PATIENCE)
+    threads[1].start()
     for thread in threads:
         thread.join(PATIENCE)
     assert done == [" ".join(f"b{i}" for i in range(TOKENS))]
