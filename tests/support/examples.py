@@ -78,5 +78,6 @@ EXAMPLES = (
     Example("openai_agents_triage.py", "OpenAI Agents SDK", "openai-agents", "openai_agents"),
     Example("openai_react.py", "openai SDK", "openai-3"),
     Example("reflexion.py", "the kernel's own", ""),
+    Example("native_agent.py", "the kernel's SDK", ""),
 )
 FIVE = EXAMPLES[:5]  # those that `benchmarks/shared.py` shows
