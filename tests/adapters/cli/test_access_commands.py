@@ -78,7 +78,7 @@ def _wait_for(kernel, agent, arguments=None):
 
     def run():
         try:
-            with kernel.syscall(ToolCall(agent=Agent(name=agent), name="danger", arguments=arguments)):
+            with kernel.syscall(ToolCall(agent=Agent(name=agent), name="danger", arguments=arguments, lease=True)):
                 found.append("ran")
         except AccessDenied as error:
             found.append(str(error))
@@ -145,7 +145,7 @@ def test_a_program_under_a_policy_and_a_person_at_another_terminal(tmp_path):
     program = (
         "import aios_adapters; from aios_kernel.abi import ToolCall\n"
         "aios_adapters.enable(access='p.toml', audit='audit.jsonl', only=[])\n"
-        "with aios_adapters.session.current().base.syscall(ToolCall(name='t')): print('ran')\n"
+        "with aios_adapters.session.current().base.syscall(ToolCall(name='t', lease=True)): print('ran')\n"
     )
     environ = {**os.environ, "AIOS_APPROVALS": str(tmp_path / "a.db")}
     running = subprocess.Popen(
@@ -199,7 +199,7 @@ def test_over_a_daemon(tmp_path, capsys, monkeypatch):
         from aios_adapters.remote import RemoteKernel
 
         kernel = RemoteKernel(address)
-        with pytest.raises(AccessDenied, match="rule 2"), kernel.syscall(ToolCall(name="no")):
+        with pytest.raises(AccessDenied, match="rule 2"), kernel.syscall(ToolCall(name="no", lease=True)):
             pytest.fail("it ran")
         thread, found = _wait_for(kernel, "ann", {"password": "hunter2", "x": 1})
         listed = []
