@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aios_adapters.ag2._identity import FRAMEWORK
 from aios_adapters.ag2._messages import Assembled, chat_call, usage_of
-from aios_adapters.calls import claiming, enter_llm, report
+from aios_adapters.calls import arecord, claiming, enter_llm, given_back, recorded, report
 from aios_kernel.abi import Delta, ToolRequestDelta
 
 if TYPE_CHECKING:
@@ -42,8 +42,12 @@ def call(native: Function) -> Function:
                 with claiming(grant):
                     result = await native(self, *args, **kwargs)
                 report(grant, usage_of, result)
+                await arecord(grant, result, FRAMEWORK)
                 return result
-            result = await _served(grant, given["context"] if streamed else None, type(self).__name__)
+            if (kept := recorded(grant)) is not None:
+                result = given_back(kept)
+            else:
+                result = await _served(grant, given["context"] if streamed else None, type(self).__name__)
         # Whoever listens may call a model: the grant has been given back.
         if result.message is not None:
             await given["context"].send(result.message)

@@ -6,7 +6,7 @@ the call native; from the moment a syscall is dispatched, errors are raised.
 """
 
 from aios_adapters.calls._gate import claiming, enter, enter_llm, inside_llm, keep, leased_grant, refusals, report
-from aios_adapters.calls._journal import recorded, recording
+from aios_adapters.calls._journal import arecord, given_back, record, recorded, recording
 from aios_adapters.calls._llm import allm_call, allm_stream, llm_call, llm_stream
 from aios_adapters.calls._memory import Store, amemory_call, amemory_stream, memory_call, memory_stream
 from aios_adapters.calls._steps import astepped, closing, stepped
@@ -18,6 +18,7 @@ __all__ = [
     "allm_stream",
     "amemory_call",
     "amemory_stream",
+    "arecord",
     "astepped",
     "atool_call",
     "atool_stream",
@@ -25,6 +26,7 @@ __all__ = [
     "closing",
     "enter",
     "enter_llm",
+    "given_back",
     "inside_llm",
     "keep",
     "leased_grant",
@@ -32,6 +34,7 @@ __all__ = [
     "llm_stream",
     "memory_call",
     "memory_stream",
+    "record",
     "recorded",
     "recording",
     "refusals",

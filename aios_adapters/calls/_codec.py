@@ -93,6 +93,8 @@ def _object(value: Any, depth: int) -> Any:
     if is_dataclass(value):
         state = {one.name: getattr(value, one.name) for one in fields(value) if hasattr(value, one.name)}
         return _tagged("dataclass", _encode(state, depth), kind)
+    if _has_plain_state(kind):
+        return _tagged("object", _encode(vars(value), depth), kind)
     for base, plain in ((str, "str"), (int, "int"), (float, "float")):  # NewTypes' classes and the like lose nothing
         if isinstance(value, base) and kind.__mro__[1] is base:
             return _tagged(plain, base(value), kind)
@@ -110,6 +112,14 @@ def _tagged(kind: str, value: Any, type_: type[Any] | None = None) -> dict[str, 
 def _is_model(kind: type[Any]) -> bool:
     pydantic = sys.modules.get("pydantic")
     return pydantic is not None and issubclass(kind, pydantic.BaseModel)
+
+
+def _has_plain_state(kind: Any) -> bool:
+    """Whether an object of a framework's own class is its `__dict__`, and can be compared with another."""
+    own = [cls for cls in kind.__mro__ if cls is not object]
+    hidden = any(vars(cls).get("__slots__") or "__getstate__" in vars(cls) or "__reduce__" in vars(cls) for cls in own)
+    native = any(cls.__module__ == "builtins" for cls in own)
+    return not (hidden or native) and kind.__eq__ is not object.__eq__ and kind.__reduce_ex__ is object.__reduce_ex__
 
 
 def _class(name: str) -> type[Any]:
@@ -141,6 +151,15 @@ def _dataclass(value: Any, name: str) -> Any:
     return made
 
 
+def _state(value: Any, name: str) -> Any:
+    kind: Any = _class(name)
+    if not _has_plain_state(kind):
+        raise Unplain(f"{name} has no plain state")
+    made = object.__new__(kind)
+    vars(made).update(decode(value))
+    return made
+
+
 def _value(value: Any, name: str) -> Any:
     kind = _class(name)
     if not issubclass(kind, (enum.Enum, str, int, float)):
@@ -169,4 +188,5 @@ _DECODERS: dict[str, Decoder] = {
     **dict.fromkeys(("enum", "str", "int", "float"), _value),
     "model": _model,
     "dataclass": _dataclass,
+    "object": _state,
 }

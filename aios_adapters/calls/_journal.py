@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aios_adapters._log import warn_once
 from aios_adapters.calls._codec import Unplain, decode, encode
@@ -31,10 +31,14 @@ def recorded(grant: Grant, form: str = NATIVE) -> Any:
     return kept[form]  # pyright: ignore[reportUnknownVariableType]
 
 
-def given_back(kept: Any) -> Any:
-    """The framework's own result again; raises `JournalError` where the framework has changed too much."""
+def given_back(kept: Any, grant: Grant | None = None) -> Any:
+    """The framework's own result again; raises `JournalError` where the framework has changed too much.
+
+    A tool's result that names the model's request for it names this run's request.
+    """
+    before, now = kept.get("call_id"), getattr(grant, "call_id", None)
     try:
-        return decode(kept["value"])
+        return decode(_renamed(kept["value"], before, now) if before and now and before != now else kept["value"])
     except Exception as error:
         raise JournalError(f"a recorded result cannot be given back, record anew: {error!r}") from error
 
@@ -54,18 +58,27 @@ async def arecord(grant: Grant, result: Any, adapter: str) -> None:
 def record_tool(grant: Grant, result: Any) -> None:
     """Record what a tool gave; of one that cannot be kept, that it has run."""
     if recording(grant):
-        grant.record(**_tool(result))  # type: ignore[attr-defined]
+        grant.record(**_tool(grant, result))  # type: ignore[attr-defined]
 
 
 async def arecord_tool(grant: Grant, result: Any) -> None:
     """Do the same in this event loop."""
     if recording(grant):
-        await grant.arecord(**_tool(result))  # type: ignore[attr-defined]
+        await grant.arecord(**_tool(grant, result))  # type: ignore[attr-defined]
 
 
-def _tool(result: Any) -> dict[str, Any]:
+def _renamed(data: Any, before: str, now: str) -> Any:
+    if isinstance(data, dict):
+        return {key: _renamed(value, before, now) for key, value in cast("dict[str, Any]", data).items()}
+    if isinstance(data, list):
+        return [_renamed(value, before, now) for value in cast("list[Any]", data)]
+    return now if data == before else data
+
+
+def _tool(grant: Grant, result: Any) -> dict[str, Any]:
     try:
-        return {"native": {NATIVE: {"value": encode(result)}}}
+        call_id = getattr(grant, "call_id", None)
+        return {"native": {NATIVE: {"value": encode(result), **({"call_id": call_id} if call_id else {})}}}
     except Unplain as error:
         return {"opaque": str(error)}
 

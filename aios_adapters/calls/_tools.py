@@ -47,7 +47,7 @@ def tool_call(
         except SyscallError as error:
             return denied(error)
         if (kept := recorded(grant)) is not None:
-            return given_back(kept)
+            return given_back(kept, grant)
         stack.enter_context(_in_tool(key))
         result = run()
         if not _failed(grant, result, failed):
@@ -76,7 +76,7 @@ async def atool_call(
         except SyscallError as error:
             return denied(error)
         if (kept := recorded(grant)) is not None:
-            return given_back(kept)
+            return given_back(kept, grant)
         stack.enter_context(_in_tool(key))
         result = await run()
         if not _failed(grant, result, failed):
@@ -107,7 +107,7 @@ def tool_stream(
             return
         stack.enter_context(left_early(grant))
         if (kept := recorded(grant)) is not None:
-            yield from given_back(kept)
+            yield from given_back(kept, grant)
             return
         seen: list[T] | None = [] if recording(grant) else None
         for item in stepped(run, lambda: _in_tool(key)):
@@ -143,7 +143,7 @@ async def atool_stream(
             return
         stack.enter_context(left_early(grant))
         if (kept := recorded(grant)) is not None:
-            for item in given_back(kept):
+            for item in given_back(kept, grant):
                 yield item
             return
         seen: list[T] | None = [] if recording(grant) else None

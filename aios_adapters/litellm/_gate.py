@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aios_adapters import calls
 from aios_adapters._carried import assigned
@@ -33,6 +33,7 @@ class _Series:
         self.served = Served(request)
         self.asked = False
         self.grant: Grant | None = None
+        self.kept: Any = None  # what a journal has of an earlier run's result
         self._native, self._args, self._kwargs = native, args, kwargs
 
     def call(self) -> Any:
@@ -50,16 +51,28 @@ class _Series:
     def enter(self, stack: contextlib.ExitStack, syscall: Entry) -> None:
         """Wait for the grant, in this thread."""
         self.grant = stack.enter_context(syscall)
-        if not self.grant.lease:
+        self.kept = calls.recorded(self.grant)
+        if not self.grant.lease and self.kept is None:
             self.served.ask(self.grant)
         stack.enter_context(calls.claiming(self.grant))
 
     async def aenter(self, stack: contextlib.AsyncExitStack, syscall: Entry) -> None:
         """Wait for the grant, in the caller's event loop."""
         self.grant = await stack.enter_async_context(syscall)
-        if not self.grant.lease:
+        self.kept = calls.recorded(self.grant)
+        if not self.grant.lease and self.kept is None:
             await self.served.aask(self.grant)
         stack.enter_context(calls.claiming(self.grant))
+
+    @property
+    def granted(self) -> Grant:
+        """The grant that was entered."""
+        return cast("Grant", self.grant)
+
+    def keeps(self, result: Any) -> bool:
+        """Whether a journal is to have the result: not a stream's, and not where litellm's own cache comes first."""
+        whole = not (hasattr(result, "__next__") or hasattr(result, "__anext__"))
+        return self.grant is not None and self.grant.lease and whole and not self.request.cached
 
     def done(self, result: Any) -> Any:
         """Hand out the result; a stream keeps the grant."""
@@ -116,8 +129,13 @@ def _run(series: _Series) -> Any:
             if syscall is None:
                 return series.call()
             series.enter(stack, syscall)
+        if series.kept is not None:
+            return calls.given_back(series.kept)
         stack.enter_context(assigned(serving, series.served))
-        return series.done(series.call())
+        result = series.done(series.call())
+        if series.keeps(result):
+            calls.record(series.granted, result, NAME)
+        return result
 
 
 async def _arun(series: _Series) -> Any:
@@ -130,8 +148,13 @@ async def _arun(series: _Series) -> Any:
                 if syscall is None:
                     return await series.call()
                 await series.aenter(stack, syscall)
+            if series.kept is not None:
+                return calls.given_back(series.kept)
             stack.enter_context(assigned(serving, series.served))
-            return series.done(await series.call())
+            result = series.done(await series.call())
+            if series.keeps(result):
+                await calls.arecord(series.granted, result, NAME)
+            return result
 
 
 async def _late(series: _Series, pending: Any) -> Any:
@@ -146,6 +169,9 @@ async def _late(series: _Series, pending: Any) -> Any:
             except BaseException:
                 pending.close()
                 raise
+            if series.kept is not None:
+                pending.close()
+                return calls.given_back(series.kept)
             if series.served.ready:
                 pending.close()
                 stack.enter_context(assigned(serving, series.served))

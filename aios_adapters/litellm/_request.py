@@ -99,7 +99,12 @@ class Request:
 
 
 #: What is about the client, not about the request: secrets and objects stay with the program.
-_KEPT = frozenset({"api_key", "client", "litellm_logging_obj", "cache", "shared_session", "extra_headers", "headers"})
+_KEPT = frozenset(
+    {
+        "api_key", "client", "litellm_logging_obj", "cache", "shared_session", "extra_headers", "headers",
+        "litellm_trace_id", "litellm_call_id",
+    }
+)  # fmt: skip
 
 
 def _plain(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from aios_adapters._carried import Claim, assigned, claimed, kept_grants
-from aios_adapters.calls import astepped, claiming, closing, enter_llm, report, stepped
+from aios_adapters.calls import (
+    arecord,
+    astepped,
+    claiming,
+    closing,
+    enter_llm,
+    given_back,
+    record,
+    recorded,
+    recording,
+    report,
+    stepped,
+)
 from aios_adapters.calls._steps import left_early
 
 if TYPE_CHECKING:
@@ -78,10 +90,12 @@ def whole(make: Callable[..., Exchange]) -> Wrap:
                 return native(self, *args, **kwargs)
             with syscall as grant:
                 if not grant.lease:
-                    return one.told(lambda *_, **__: one.served(grant.reply()))
+                    kept = recorded(grant)
+                    return one.told(lambda *_, **__: one.served(grant.reply()) if kept is None else given_back(kept))
                 with claiming(grant):
                     result = native(self, *args, **kwargs)
                 report(grant, one.used, result)
+                record(grant, result, NAME)
                 return result
 
         return call
@@ -102,12 +116,14 @@ def awhole(make: Callable[..., Exchange]) -> Wrap:
                 if not grant.lease:
 
                     async def answer(*_: Any, **__: Any) -> Any:
-                        return one.served(await grant.areply())
+                        kept = recorded(grant)
+                        return one.served(await grant.areply()) if kept is None else given_back(kept)
 
                     return await one.told(answer)
                 with claiming(grant):
                     result = await native(self, *args, **kwargs)
                 report(grant, one.used, result)
+                await arecord(grant, result, NAME)
                 return result
 
         return call
@@ -161,7 +177,8 @@ def astreamed(make: Callable[..., Exchange]) -> Wrap:
 def _items(syscall: Entry, one: Exchange, native: Callable[[], Any]) -> Generator[Any, None, None]:
     with syscall as grant, left_early(grant):
         if not grant.lease:
-            made = one.told(lambda *_, **__: _pieces(grant, one))
+            kept = recorded(grant)
+            made = one.told(lambda *_, **__: _pieces(grant, one) if kept is None else iter(given_back(kept)))
             yield None
             yield from made
             return
@@ -170,9 +187,14 @@ def _items(syscall: Entry, one: Exchange, native: Callable[[], Any]) -> Generato
             with assigned(claimed, claim):
                 made = native()
             yield None
+            seen: list[Any] | None = [] if recording(grant) else None
             for index, item in enumerate(stepped(lambda: made, lambda: assigned(claimed, claim))):
                 _seen(grant, one, index, item)
+                if seen is not None:
+                    seen.append(item)
                 yield item
+            if seen is not None:
+                record(grant, seen, NAME)
         finally:
             claim.open = False
 
@@ -188,20 +210,31 @@ async def _aitems(syscall: Entry, one: Exchange, native: Callable[[], Any]) -> A
             else:
 
                 async def answer(*_: Any, **__: Any) -> Any:
-                    return _apieces(grant, one)
+                    kept = recorded(grant)
+                    return _apieces(grant, one) if kept is None else _aiter(given_back(kept))
 
                 steps = await one.told(answer)
             try:
                 yield None
                 index = 0
+                seen: list[Any] | None = [] if grant.lease and recording(grant) else None
                 async with closing(steps) as items:
                     async for item in items:
                         if grant.lease:
                             _seen(grant, one, index, item)
                         index += 1
+                        if seen is not None:
+                            seen.append(item)
                         yield item
+                if seen is not None:
+                    await arecord(grant, seen, NAME)
             finally:
                 claim.open = False
+
+
+async def _aiter(items: list[Any]) -> AsyncGenerator[Any, None]:
+    for item in items:
+        yield item
 
 
 # LlamaIndex does not close the SDK's stream when its own is closed. What waits for that stream's turn must not wait for the

@@ -8,11 +8,22 @@ from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from aios_adapters.calls import claiming, closing, enter_llm, leased_grant, refusals, report
+from aios_adapters.calls import (
+    arecord,
+    claiming,
+    closing,
+    enter_llm,
+    given_back,
+    leased_grant,
+    recorded,
+    recording,
+    refusals,
+    report,
+)
 from aios_adapters.metagpt._clients import given_up, native_error
 from aios_adapters.metagpt._identity import FRAMEWORK
 from aios_kernel import wire
-from aios_kernel.abi import ChatCall, Sampling, Usage
+from aios_kernel.abi import ChatCall, Reply, Sampling, Usage
 from aios_kernel.errors import CoreError
 
 if TYPE_CHECKING:
@@ -41,7 +52,8 @@ def acompletion_text(native: Function) -> Function:
         with refusals(one.refused):
             async with syscall as grant:
                 if not grant.lease:
-                    return await one.text(grant)
+                    kept = recorded(grant)
+                    return await one.text(grant) if kept is None else given_back(kept)
                 return await _leased(self, grant, lambda: native(self, *args, **kwargs))
 
     return acompletion_text
@@ -58,7 +70,8 @@ def acompletion(native: Function) -> Function:
         with refusals(one.refused):
             async with syscall as grant:
                 if not grant.lease:
-                    return await one.body(grant)
+                    kept = recorded(grant)
+                    return await one.body(grant) if kept is None else given_back(kept)
                 return await _leased(self, grant, lambda: native(self, *args, **kwargs))
 
     return acompletion
@@ -94,13 +107,23 @@ async def _leased(llm: Any, grant: Grant, native: Callable[[], Awaitable[Any]]) 
         token = _unbegun.set([grant])
         try:
             with claiming(grant):
-                return await native()
+                result = await native()
+            await _record(grant, result)
+            return result
         except Exception as error:
             refusal = given_up(llm, error)
             if refusal is None or not await grant.apush_back(*refusal):
                 raise
         finally:
             _unbegun.reset(token)
+
+
+async def _record(grant: Any, result: Any) -> None:
+    """Keep a text as the reply that it is: told by `text`, its cost is counted and its pieces are logged again."""
+    if isinstance(result, str) and recording(grant):
+        await grant.arecord(reply=Reply(text=result, usage=grant.usage or Usage()))
+    else:
+        await arecord(grant, result, FRAMEWORK)
 
 
 class _Exchange:

@@ -107,6 +107,11 @@ class ReplayGrant:
         self._asked, self._record = asked, asked.record or Record()
         self.replay: Any = self._record.native
 
+    @property
+    def call_id(self) -> str | None:
+        """The number that the model gave a tool call this time."""
+        return self._asked.call_id
+
     def report(self, usage: Usage) -> None:
         """Nothing was used."""
 
@@ -154,10 +159,11 @@ class ReplayGrant:
 class RecordingGrant:
     """A kernel's grant whose answer is recorded, and on the disk before the caller has it."""
 
-    __slots__ = ("_asked", "_journal", "inner")
+    __slots__ = ("_asked", "_journal", "inner", "usage")
 
     def __init__(self, journal: Journal, asked: Asked, inner: Grant) -> None:
         self._journal, self._asked, self.inner = journal, asked, inner
+        self.usage: Usage | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -168,6 +174,16 @@ class RecordingGrant:
         return self
 
     # Leases: an adapter tells what came of them
+
+    def report(self, usage: Usage) -> None:
+        """Say what a leased call used; a recorded reply says it too."""
+        self.usage = usage
+        self.inner.report(usage)
+
+    @property
+    def call_id(self) -> str | None:
+        """The number that the model gave a tool call."""
+        return self._asked.call_id
 
     @property
     def records(self) -> bool:
@@ -180,9 +196,9 @@ class RecordingGrant:
         if ticket is not None:
             ticket.wait()
 
-    async def arecord(self, native: Any = None, *, opaque: str = "") -> None:
-        """Do the same in this event loop."""
-        ticket = self._written(Record(native=native, opaque=opaque))
+    async def arecord(self, native: Any = None, *, opaque: str = "", reply: Reply | None = None) -> None:
+        """Do the same in this event loop; an adapter that can say the result as a reply is served that again."""
+        ticket = self._written(Record(reply, native=native, opaque=opaque))
         if ticket is not None:
             await ticket.await_()
 

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -71,6 +71,7 @@ class Asked:
     label: str
     request: dict[str, Any]
     record: Record | None = None
+    call_id: str | None = None  # the number that the model gave a tool call, which is no part of what is asked
 
 
 class Journal:
@@ -111,7 +112,7 @@ class Journal:
         """Find a call's recorded answer; raises `JournalDivergence` where the mode demands one and there is none."""
         request = request_of(call)
         who, hash_ = "/".join(part for part in (agent.framework, agent.name) if part), fingerprint(request)
-        asked = Asked(who, hash_, call.kind, call.label, request)
+        asked = Asked(who, hash_, call.kind, call.label, request, call_id=getattr(call, "call_id", None))
         with self._lock:
             number = self._had.get((who, hash_), 0) + 1
             row = self._file.find(who, hash_, number)
@@ -122,7 +123,7 @@ class Journal:
                 self._had[who, hash_] = number
             if record is not None:
                 self.counts["replayed"] += 1
-                return Asked(who, hash_, call.kind, call.label, request, record)
+                return replace(asked, record=record)
         if self.mode == "strict" and row is None:
             raise JournalDivergence(divergence(asked.agent, asked.label, redacted(request), self._next(asked)))
         return asked

@@ -52,6 +52,23 @@ class Point:
     y: tuple[int, ...] = ()
 
 
+class Event:
+    """A framework's own class, compared by what it holds."""
+
+    def __init__(self, text):
+        self.text = text
+        self.listeners = ()
+
+    def __eq__(self, other):
+        return isinstance(other, Event) and vars(self) == vars(other)
+
+    def __hash__(self):
+        return hash(self.text)
+
+    def __repr__(self):
+        return f"Event({self.text!r})"
+
+
 class Opaque:
     pass
 
@@ -64,6 +81,7 @@ VALUES = [
     [uuid.UUID(int=5), dt.date(2020, 1, 2), dt.datetime(2020, 1, 2, tzinfo=dt.timezone.utc)],
     Word("w"),
     Point(1, (2, 3)),
+    Event("e"),
     Whole(parts=[Special(text="t", more=2)], made=dt.datetime(2020, 1, 1), aliasName=4, other=[1]),  # noqa: DTZ001
 ]
 
@@ -101,7 +119,7 @@ def test_what_cannot_come_back_is_told(value):
 )
 def test_a_journal_cannot_have_functions_called(name):
     """A file names classes of data only; what is anything else is refused before it is made."""
-    for kind in ("model", "dataclass", "enum"):
+    for kind in ("model", "dataclass", "enum", "object"):
         with pytest.raises(Unplain):
             decode({"$": kind, "t": name, "v": {}})
 
@@ -244,3 +262,19 @@ def test_a_tool_that_failed_is_run_again(tmp_path):
     aios_adapters.disable()
     aios_adapters.enable(journal=tmp_path / "j")
     assert tool() == "mended"
+
+
+def test_a_tool_s_answer_names_this_run_s_request(tmp_path):
+    """A model numbers its requests anew: a recorded message for the old number would answer a request that nobody made."""
+
+    def tool(number):
+        def run():
+            return {"tool_call_id": number, "content": f"for {number}"}
+
+        return calls.tool_call("x", lambda: ToolCall(name="t", call_id=number), run, lambda error: "denied")
+
+    aios_adapters.enable(journal=tmp_path / "j")
+    assert tool("call_1") == {"tool_call_id": "call_1", "content": "for call_1"}
+    aios_adapters.disable()
+    aios_adapters.enable(journal=tmp_path / "j")
+    assert tool("call_2") == {"tool_call_id": "call_2", "content": "for call_1"}
