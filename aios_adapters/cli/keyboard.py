@@ -22,6 +22,7 @@ class Keyboard:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdin
         self._before: Any = None
+        self._ahead = ""  # typed, and not yet asked for
 
     def __enter__(self) -> Self:
         import termios
@@ -45,10 +46,17 @@ class Keyboard:
         if self._before is None:
             select.select([], [], [], seconds)
             return ""
-        if not select.select([self._stream], [], [], seconds)[0]:
-            return ""
-        # What one key sends comes in one piece; of several keys typed ahead the first one counts.
-        data = os.read(self._stream.fileno(), LONGEST).decode("utf-8", "replace")
-        if not data:
-            return "q"
-        return next((name for text, name in NAMES.items() if data.startswith(text)), data[0])
+        if not self._ahead:
+            if not select.select([self._stream], [], [], seconds)[0]:
+                return ""
+            # What one key sends comes in one piece.
+            self._ahead = os.read(self._stream.fileno(), LONGEST).decode("utf-8", "replace")
+            if not self._ahead:
+                return "q"
+        return self._next()
+
+    def _next(self) -> str:
+        """Take one key off what was typed ahead."""
+        known = next((text for text in NAMES if self._ahead.startswith(text)), self._ahead[:1])
+        self._ahead = self._ahead[len(known) :]
+        return NAMES.get(known, known)

@@ -17,11 +17,12 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import pytest
 
 from aios_adapters.cli import main
+from aios_adapters.cli.keyboard import Keyboard
 from aios_kernel import Agent, AgentKilled, ChatCall, Kernel, Usage
 from aios_kernel.address import Address
 from tests.support.waiting import PATIENCE, wait_until
@@ -241,6 +242,16 @@ def test_top_s_keys_pause_re_rank_and_kill(kernel: Kernel):
         terminal.program.kill()
         terminal.program.wait()
     assert not kernel.spawn(Agent(name="bob")).killed
+
+
+def test_keys_typed_ahead_are_all_read_in_order():
+    """A quick typist loses none, arrows and the rest of a piece included."""
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "r+b", buffering=0) as stream, Keyboard(cast("TextIO", stream)) as keyboard:
+        os.write(master, b"p\x1b[B\x1bOAky")
+        assert [keyboard.key(PATIENCE) for _ in range(5)] == ["p", "down", "up", "k", "y"]
+        assert keyboard.key(0) == ""
+    os.close(master)
 
 
 def test_top_restores_the_terminal_on_ctrl_c_and_when_the_kernel_goes(kernel: Kernel):
