@@ -24,7 +24,8 @@ def ask(gate, name, arguments=None, agent="ann"):
 
 def whose() -> str:
     """Say who calls."""
-    return current_agent.get().name
+    agent = current_agent.get()
+    return agent.name if agent else ""
 
 
 def fail() -> None:

@@ -23,7 +23,8 @@ class Kitchen:
 
     def weigh(self, what: str, unit: str | None = None) -> dict[str, str]:
         """Weigh a thing on the kernel's scale."""
-        self.users.append(current_agent.get().name)
+        agent = current_agent.get()
+        self.users.append(agent.name if agent else "")
         return {"kernel": f"{what} weighs 1 {unit or 'kg'}"}
 
     def fail(self, what: str) -> str:

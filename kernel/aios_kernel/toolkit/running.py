@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from aios_kernel.errors import ToolError
+from aios_kernel.errors import ToolError, ToolUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -26,12 +26,19 @@ class Running:
     """A call under way. A tool gets its own by `running()`; `gate` is the kernel, for calls as the same agent."""
 
     def __init__(self, job: Job, tool: Tool, gate: Gate | None) -> None:
-        self.job, self.tool, self.gate = job, tool, gate
+        self.job, self.tool, self._gate = job, tool, gate
         self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._stops: dict[object, Callable[[], object]] = {}
         self.left = False  # the thread is done with the call
         self.counted = False  # it timed out, and counts as hanging until the thread is done
+
+    @property
+    def gate(self) -> Gate:
+        """The kernel's gate, for calls of the tool's own."""
+        if self._gate is None:
+            raise ToolUnavailable(f"there is no kernel around {self.tool.name}, so it can make no calls")
+        return self._gate
 
     @property
     def agent(self) -> Agent:

@@ -27,6 +27,11 @@ PATHS = os.pathsep.join(str(envs.ROOT / part) for part in envs.PACKAGE_ROOTS)
 PROGRAM = [sys.executable, "-m", "aios_integrations.mcp"]
 
 
+def said(result):
+    """The text of a result."""
+    return result.content[0].text
+
+
 def test_from_a_program():
     """`python -m aios_integrations.mcp` over stdio: the official client lists the tools and calls them."""
 
@@ -42,12 +47,13 @@ def test_from_a_program():
     import anyio
 
     info, tools, good, wrong, none = anyio.run(main)
+    assert info is not None
     assert info.name == "aios"
     assert tools["aios_calculator"].input_schema["required"] == ["expression"]
     assert "aios_fetch" not in tools  # nothing is allowed to it, so it cannot run
-    assert (good.content[0].text, good.is_error, good.structured_content) == ("42", False, {"result": "42"})
+    assert (said(good), good.is_error, good.structured_content) == ("42", False, {"result": "42"})
     assert wrong.is_error
-    assert "did you mean 'expression'?" in wrong.content[0].text
+    assert "did you mean 'expression'?" in said(wrong)
     assert none.is_error
 
 
@@ -69,7 +75,7 @@ async def test_over_the_gate():
         assert [tool.name for tool in (await client.list_tools()).tools] == ["x_open", "x_secret"]
         assert (await client.call_tool("x_open", {})).structured_content == {"result": [1, 2]}
         refused = await client.call_tool("x_secret", {})
-        assert (refused.is_error, refused.content[0].text) == (True, "no, not you")
+        assert (refused.is_error, said(refused)) == (True, "no, not you")
         assert (await client.call_tool("y_other", {})).is_error
     assert {who for who, _ in seen} == {"desk"}
     assert "y/other" not in {name for _, name in seen}
@@ -81,7 +87,7 @@ async def test_over_http(tmp_path):
     port = free_port()
     command = [*PROGRAM, "--http", str(port), "--home", str(tmp_path / "home")]
     env = {**os.environ, "PYTHONPATH": PATHS, "AIOS_MCP_TOKEN": "let-me-in"}
-    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)  # noqa: ASYNC220
+    process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: ASYNC220
     url = f"http://127.0.0.1:{port}/mcp"
 
     def asked(**headers):
@@ -100,7 +106,7 @@ async def test_over_http(tmp_path):
             Client(streamable_http_client(url, http_client=http)) as client,
         ):
             await client.call_tool("aios_write_file", {"path": "a.txt", "content": "kept"})
-            assert (await client.call_tool("aios_read_file", {"path": "a.txt"})).content[0].text == "kept"
+            assert said(await client.call_tool("aios_read_file", {"path": "a.txt"})) == "kept"
         kernel = Kernel(managers=[manager := ToolManager(shipped=(), load_entry_points=False)])
         add_mcp_server(manager, "far", url=url, headers={"Authorization": "Bearer let-me-in"})
         assert ask(kernel, "far/aios_read_file", path="a.txt") == "kept"
@@ -108,7 +114,6 @@ async def test_over_http(tmp_path):
     finally:
         process.kill()
         process.wait()
-        process.stderr.close()
 
 
 def test_http_is_for_this_machine():

@@ -32,9 +32,7 @@ def free_port():
 
 @pytest.fixture
 def kernel():
-    manager = ToolManager(shipped=(), load_entry_points=False)
-    kernel = Kernel(managers=[manager])
-    kernel.tools = manager
+    kernel = Kernel(managers=[ToolManager(shipped=(), load_entry_points=False)])
     yield kernel
     kernel.close()
 
@@ -69,13 +67,13 @@ def ask(kernel, name, **arguments):
 def connected(kernel, request):
     """A kernel that has the sample server's tools as `sample/...`, over each transport."""
     where = {"command": COMMAND} if request.param == "stdio" else {"url": request.getfixturevalue("url")}
-    add_mcp_server(kernel.tools, "sample", **where)
+    add_mcp_server(kernel.managers[0], "sample", **where)
     return kernel
 
 
 def test_its_tools_are_the_kernel_s(connected):
     """Names, schemas and hints are in the list; calls are checked here, run there, and come back as plain data."""
-    rows = {row["name"]: row for row in connected.tools.rows()}
+    rows = {row["name"]: row for row in connected.managers[0].rows()}
     assert rows["sample/add"]["description"] == "Add two numbers."
     assert rows["sample/add"]["parameters"]["required"] == ["a", "b"]
     assert (rows["sample/add"]["destructive"], rows["sample/fail"]["destructive"]) == (False, True)
@@ -107,7 +105,7 @@ def test_many_at_once(connected):
 
 def test_a_server_that_dies(kernel):
     """The call fails, and the next one starts the server anew."""
-    add_mcp_server(kernel.tools, "sample", command=COMMAND)
+    add_mcp_server(kernel.managers[0], "sample", command=COMMAND)
     with pytest.raises((ToolFailed, ToolUnavailable)):
         ask(kernel, "sample/die")
     assert ask(kernel, "sample/add", a=1, b=1) == 2
@@ -115,7 +113,7 @@ def test_a_server_that_dies(kernel):
 
 def test_a_server_that_hangs(kernel):
     """The caller is answered at its time."""
-    add_mcp_server(kernel.tools, "sample", command=COMMAND, timeout=1.5)
+    add_mcp_server(kernel.managers[0], "sample", command=COMMAND, timeout=1.5)
     with pytest.raises(ToolTimeout, match=r"within 1\.5 seconds"):
         ask(kernel, "sample/hang")
 
@@ -123,7 +121,7 @@ def test_a_server_that_hangs(kernel):
 def test_what_a_server_gets_and_writes(kernel, monkeypatch, capfd):
     """Not this program's environment, only what it is given; its stderr is not this program's."""
     monkeypatch.setenv("PLANTED_KEY", "PLANTED")
-    add_mcp_server(kernel.tools, "sample", command=COMMAND, env={"GIVEN": "-given"})
+    add_mcp_server(kernel.managers[0], "sample", command=COMMAND, env={"GIVEN": "-given"})
     assert ask(kernel, "sample/secret") == "nothing-given"
     assert ask(kernel, "sample/noisy") == "wrote"
     kernel.close()
@@ -133,14 +131,14 @@ def test_what_a_server_gets_and_writes(kernel, monkeypatch, capfd):
 def test_servers_that_are_not_there(kernel):
     """Said at once, with the server's name; nothing of it stays."""
     with pytest.raises(ToolUnavailable, match="'gone' cannot be reached"):
-        add_mcp_server(kernel.tools, "gone", command=["/no/such/program"])
+        add_mcp_server(kernel.managers[0], "gone", command=["/no/such/program"])
     with pytest.raises(ToolUnavailable, match="'gone' cannot be reached"):
-        add_mcp_server(kernel.tools, "gone", url=f"http://127.0.0.1:{free_port()}/mcp")
+        add_mcp_server(kernel.managers[0], "gone", url=f"http://127.0.0.1:{free_port()}/mcp")
     with pytest.raises(ToolUnavailable, match="'mute' cannot be reached in time"):
-        add_mcp_server(kernel.tools, "mute", command=["sleep", "607"], connect=1.0)
+        add_mcp_server(kernel.managers[0], "mute", command=["sleep", "607"], connect=1.0)
     with pytest.raises(ConfigError, match="either a command"):
-        add_mcp_server(kernel.tools, "both", command=COMMAND, url="http://127.0.0.1/")
-    assert not [row for row in kernel.tools.rows() if row["origin"] == "mcp"]
+        add_mcp_server(kernel.managers[0], "both", command=COMMAND, url="http://127.0.0.1/")
+    assert not [row for row in kernel.managers[0].rows() if row["origin"] == "mcp"]
 
 
 def test_closing_ends_the_server(kernel, tmp_path):
@@ -148,7 +146,7 @@ def test_closing_ends_the_server(kernel, tmp_path):
     mark = tmp_path / "alive"
     script = f"import sys, pathlib; pathlib.Path({str(mark)!r}).write_text(str(__import__('os').getpid())); sys.argv = ['x']\n"
     script += f"import runpy; runpy.run_path({SERVER!r}, run_name='__main__')"
-    add_mcp_server(kernel.tools, "sample", command=[sys.executable, "-c", script])
+    add_mcp_server(kernel.managers[0], "sample", command=[sys.executable, "-c", script])
     process = Path("/proc") / mark.read_text()
     assert process.exists()
     kernel.close()

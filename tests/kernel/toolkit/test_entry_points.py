@@ -23,9 +23,8 @@ def entry(monkeypatch):
         """Double."""
         return 2 * x
 
-    module.double = double
-    module.made = Tool(name="acme/made", run=lambda: 1)
-    module.several = [Tool(name="acme/one", run=lambda: 1), double]
+    several = [Tool(name="acme/one", run=lambda: 1), double]
+    vars(module).update(double=double, made=Tool(name="acme/made", run=lambda: 1), several=several)
     monkeypatch.setitem(sys.modules, PACKAGE, module)
     return lambda name, attribute: EntryPoint(name, f"{PACKAGE}:{attribute}", GROUP)
 

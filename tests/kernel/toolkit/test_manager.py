@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import warnings
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def ask(kernel, name, agent="ann", **arguments):
 
 def together(*works):
     """Run each in a thread; their results or errors, in order."""
-    results = [None] * len(works)
+    results: list[Any] = [None] * len(works)
 
     def run(index, work):
         try:
@@ -87,7 +88,8 @@ def test_a_callable_is_a_tool(make):
     @declare(name="ann/whose", idempotent=True)
     def whose() -> str:
         seen.append(threading.current_thread().name)
-        return current_agent.get().name
+        agent = current_agent.get()
+        return agent.name if agent else ""
 
     kernel, manager = make(add, whose)
     assert ask(kernel, "local/add", a=2, b=3) == 5
@@ -423,7 +425,7 @@ def test_what_a_tool_needs(make, monkeypatch):
 
 def test_a_tool_that_cannot_tell_what_it_needs(make):
     """Its own trouble is its own: the others are listed and run."""
-    kernel, _ = make(Tool(name="x/odd", run=lambda: 1, ready=lambda: 1 / 0), add)
+    kernel, _ = make(Tool(name="x/odd", run=lambda: 1, ready=lambda: str(1 / 0)), add)
     assert {row["name"]: row["missing"] for row in ask(kernel, "aios/list_tools")}["local/add"] == []
     with pytest.raises(ToolUnavailable, match="ZeroDivisionError"):
         ask(kernel, "x/odd")
@@ -547,7 +549,13 @@ def test_names_and_declarations(make):
     with pytest.raises(ConfigError, match="registered already"):
         manager.add(add)
     manager.add(lambda a: a, name="local/add", replace=True)
-    for wrong in ({"name": "add"}, {"name": "a b/c"}, {"name": "x/y", "limit": 0}, {"name": "x/y", "timeout": 0}):
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"name": "add"},
+        {"name": "a b/c"},
+        {"name": "x/y", "limit": 0},
+        {"name": "x/y", "timeout": 0},
+    )
+    for wrong in wrongs:
         with pytest.raises(ConfigError):
             Tool(run=print, **wrong)
     with pytest.raises(ConfigError, match="declares no colour"):

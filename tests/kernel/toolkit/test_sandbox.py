@@ -251,5 +251,5 @@ def test_a_slow_probe_is_bounded():
     """Limits are above zero, and a timeout of the tool is beyond that of its code."""
     with pytest.raises(ValueError, match="above 0"):
         Limits(seconds=0)
-    assert all(tool.timeout > BOXED.limits.seconds for tool in code_tools(BOXED))
+    assert all(tool.timeout and tool.timeout > BOXED.limits.seconds for tool in code_tools(BOXED))
     assert issubclass(ToolTimeout, TimeoutError)

@@ -15,10 +15,21 @@ from aios_kernel.toolkit.web.guard import parse_url
 PUBLIC = "127.0.0.1"  # plays the open internet in these tests, and 127.0.0.2 what is behind the firewall
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A server that remembers what it was asked, and whose slow answers end with it."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("0.0.0.0", 0), _Site)
+        self.seen, self.over = [], threading.Event()
+
+
 class _Site(http.server.BaseHTTPRequestHandler):
     """Answers by path; `/to?URL` redirects."""
 
     protocol_version = "HTTP/1.1"
+    server: Server
 
     def do_GET(self):
         self.server.seen.append((self.path, self.headers["Host"], self.headers.get("X-Key")))
@@ -59,8 +70,7 @@ class _Site(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def site():
     """A server on every address of the loopback; `seen` has what it was asked."""
-    server = http.server.ThreadingHTTPServer(("0.0.0.0", 0), _Site)
-    server.seen, server.over, server.daemon_threads = [], threading.Event(), True
+    server = Server()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server

@@ -86,10 +86,7 @@ def _memory(verb: Any, part: str = "") -> Callable[..., Any]:
 
 def _asked(call: Call, what: str) -> Any:
     """Make a call of the tool's own through the gate: access, order and record are those of any other."""
-    gate = running().gate
-    if gate is None:
-        raise ToolUnavailable(f"there is no kernel around this tool, so there is no {what}")
-    with gate.syscall(call) as grant:
+    with running().gate.syscall(call) as grant:
         if grant.lease:
             raise ToolUnavailable(f"this kernel has no {what} manager: Kernel(managers=[...]) takes one")
         return grant.reply().data

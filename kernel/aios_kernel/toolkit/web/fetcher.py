@@ -86,7 +86,7 @@ class Fetcher:
                     raise TimeoutError("the time was over")
                 return response.status, response.headers, data, truncated
             except (OSError, http.client.HTTPException, ValueError) as error:
-                if ended.is_set():
+                if ended.is_set() or isinstance(error, TimeoutError):  # whichever clock was first
                     raise ToolTimeout(f"{target.host} took longer than {self.seconds:g} seconds") from error
                 raise ToolError(f"{target.host} cannot be fetched from: {type(error).__name__}: {error}") from error
 
