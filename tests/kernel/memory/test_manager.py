@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -243,3 +244,17 @@ def test_a_kernel_that_is_closed(rig: Rig):
     rig.kernel.close()
     rig.start()
     assert rig.do("ann", "get", id="a")["note"]["text"] == "kept"
+
+
+def test_a_child_process(rig: Rig):
+    """After a fork, parent and child go on with the same notes, each seeing what the other writes."""
+    rig.do("ann", "add", id="a", text="one")
+    child = os.fork()
+    if not child:
+        try:
+            rig.do("ann", "update", id="a", text="two", version=1)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert rig.do("ann", "get", id="a")["note"]["text"] == "two"
