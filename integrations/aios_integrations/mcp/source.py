@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as TooLate  # its own class on Python 3.10
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,7 @@ class MCPSource:
             loop, self._closed = self._loop, True
         if loop is None or loop.is_closed():
             return
-        with suppress(RuntimeError, CancelledError, TimeoutError):
+        with suppress(RuntimeError, CancelledError, TooLate):
             asyncio.run_coroutine_threadsafe(self._leave(), loop).result(10)
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(loop.stop)
