@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,11 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 def _write(path, answers):
     """A journal of two agents' calls."""
-    kernel = Journaled(Kernel(llm=ScriptedCore(lambda call: answers[call.messages[0]["content"]])), Journal(path))
+
+    def answer(call: Any) -> str:
+        return answers[call.messages[0]["content"]]
+
+    kernel = Journaled(Kernel(llm=ScriptedCore(answer)), Journal(path))
     for name, question in (("ann", "one"), ("bob", "two")):
         if question in answers:
             call = ChatCall(agent=Agent(name=name), model="m", messages=[{"role": "user", "content": question}])

@@ -58,7 +58,7 @@ class Run:
         tools = (ToolRequest(id=f"c{number}", name="t", arguments="{}"),) if text == "tool" else ()
         return Reply(text=f"{text} answered {number}", tool_calls=tools, usage=Usage(input_tokens=3, output_tokens=4))
 
-    def ask(self, text, agent=ANN, **fields):
+    def ask(self, text, agent: Agent | None = ANN, **fields: Any):
         with self.kernel.syscall(chat(text, agent, **fields)) as grant:
             return grant.reply()
 
