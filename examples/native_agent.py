@@ -19,7 +19,7 @@ from aios_kernel.sdk import Client
 
 SCRIPT = [
     Reply(tool_calls=(ToolRequest(id="1", name="calculator", arguments='{"expression": "3 * 14"}'),)),
-    "Three crates hold 42 pears.",
+    "It is 42.",
 ]
 
 
@@ -31,7 +31,7 @@ def main(llm: object) -> None:
         aios_adapters.enable(**settings)
         agent = Client(aios_adapters.kernel(), "clerk")
 
-        question = "A crate holds 14 pears. How many pears do three crates hold? Use the calculator."
+        question = "What is 3 * 14? Use the calculator."
         brief, model = Sampling(temperature=0.0, max_tokens=80), os.environ.get("OPENAI_MODEL", "embedded")
         try:
             answer = agent.llm_call_tool(question, ["aios/calculator"], max_turns=3, model=model, sampling=brief)
@@ -41,10 +41,10 @@ def main(llm: object) -> None:
             print(f"{use.name} {use.arguments} -> {use.result if use.error is None else use.error}")
 
         said = answer.text or "no answer"
-        agent.create_memory(f"{question} {said}", {"topic": "pears"})
-        agent.write_file("answers/pears.txt", said)
-        print("found in memory:", agent.search_memories("pears in crates", k=1)[0]["text"])
-        print("kept as a file:", agent.read_file("answers/pears.txt")["content"])
+        agent.create_memory(f"{question} {said}", {"topic": "sums"})
+        agent.write_file("answers/sum.txt", said)
+        print("found in memory:", agent.search_memories("3 * 14", k=1)[0]["text"])
+        print("kept as a file:", agent.read_file("answers/sum.txt")["content"])
         aios_adapters.disable()
 
 

@@ -41,4 +41,4 @@ def test_the_native_agent_runs(tmp_path):
         assert done.returncode == 0, done.stderr
         assert "aios/calculator" in done.stdout
         assert "-> 42" in done.stdout
-        assert "kept as a file: Three crates hold 42 pears." in done.stdout
+        assert "kept as a file: It is 42." in done.stdout
