@@ -16,7 +16,22 @@ from aios_kernel.errors import AiosError, ConfigError
 __all__ = ["main"]
 
 # Each is light to import: what is heavy is imported by the command itself when it runs.
-COMMANDS = ("run", "demo", "serve", "ps", "top", "kill", "policy", "access", "approvals", "audit", "models", "trace", "journal", "doctor")
+COMMANDS = (
+    "run",
+    "demo",
+    "serve",
+    "ps",
+    "top",
+    "kill",
+    "policy",
+    "access",
+    "approvals",
+    "audit",
+    "models",
+    "trace",
+    "journal",
+    "doctor",
+)
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 

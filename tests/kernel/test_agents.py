@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def _script(*replies: str):
     """A core that gives one reply after the other and keeps the calls."""
     calls: list[ChatCall] = []
 
-    def answer(call: ChatCall) -> Reply:
+    def answer(call: Any) -> Reply:
         calls.append(call)
         return Reply(text=replies[len(calls) - 1])
 
@@ -115,7 +116,7 @@ def test_coroutine_tools():
 def test_agents_at_the_same_time():
     """Many agents share one limited core, in one event loop, and each gets its own answer."""
 
-    def answer(call: ChatCall) -> Reply:
+    def answer(call: Any) -> Reply:
         last = call.messages[-1]["content"]
         if last.startswith("Observation: "):
             return Reply(text=f"Final Answer: {last.removeprefix('Observation: ')}")

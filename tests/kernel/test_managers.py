@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,10 @@ class Echo(Manager):
         super().__init__("echo")
         self.asked = []
 
-    def handle(self, call, process):
-        self.asked.append((process.name, current_agent.get().name, threading.current_thread().name))
+    def handle(self, call: Any, process):
+        agent = current_agent.get()
+        assert agent is not None
+        self.asked.append((process.name, agent.name, threading.current_thread().name))
         if isinstance(call, ToolCall):
             return call.arguments()
         return dict(call.arguments)

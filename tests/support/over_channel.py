@@ -44,7 +44,7 @@ def over_channel(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
 
         def make_kernel(settings: Any) -> Any:
-            kernel = native(settings)
+            kernel: Any = native(settings)
             server = Served(kernel, Path(folder) / f"{next(numbers)}.sock")
             return OverChannel(server, kernel, on_loss=settings.on_kernel_loss)
 

@@ -218,7 +218,9 @@ class RunQueue:
         """What a closed kernel answers. Without one, calls may go on by themselves, but not one that nobody has allowed."""
         if task.hold is None:
             return error
-        return AccessDenied(f"{task.label or task.kind!r} of agent {task.process.name!r} waited for a decision: {error}")
+        return AccessDenied(
+            f"{task.label or task.kind!r} of agent {task.process.name!r} waited for a decision: {error}"
+        )
 
     def _enter(self, task: Task) -> bool:
         now = self._clock.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ class Watched:
 
     def together(self, *calls):
         """Make the calls from a thread each, so that all wait before one is granted; their replies in order."""
-        replies = [None] * len(calls)
+        replies: list[Any] = [None] * len(calls)
 
         def run(index, call):
             with self.kernel.syscall(call) as grant:

@@ -45,7 +45,8 @@ def test_compare_and_swap(rig: Rig):
     """Who writes to a version that is gone is told, and changes nothing; an id is given once."""
     rig.do("ann", "add", id="a", text="one")
     rig.do("ann", "update", id="a", text="two", version=1)
-    for verb, arguments in (("update", {"text": "late", "version": 1}), ("remove", {"version": 1})):
+    late: list[tuple[str, dict[str, Any]]] = [("update", {"text": "late", "version": 1}), ("remove", {"version": 1})]
+    for verb, arguments in late:
         with pytest.raises(VersionConflict, match="is at version 2"):
             rig.do("ann", verb, id="a", **arguments)
     with pytest.raises(VersionConflict):

@@ -216,7 +216,7 @@ def test_an_emit_that_raises_costs_nobody_the_call() -> None:
     def emit(name: str, task: Task | None, details: dict[str, Any]) -> None:
         raise RuntimeError(name)
 
-    rig.queue._emit = emit
+    rig.queue._reports._emit = emit
     tasks = [rig.submit() for _ in range(3)]
     for task in tasks:
         rig.finish(task)
