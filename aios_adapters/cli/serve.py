@@ -90,8 +90,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="where memory and files of agents are kept (default: "
-        f"{data_folder(default_address())}, or a folder beside --socket PATH)",
+        help="where memory and files of agents are kept (default: ~/.local/share/aios-adapters, or a folder beside "
+        "--socket PATH)",
     )
     parser.add_argument(
         "--no-managers", action="store_true", help="leave memory, files and tools to the programs themselves"
