@@ -9,8 +9,8 @@ import argparse
 import os
 import random
 import signal
+import sqlite3
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import _common as common
+import _kills
 
 common.use_checkout()
 
@@ -139,73 +140,70 @@ def agent_trace(accesses: int = 20_000, seed: int = 1) -> list[int]:
 # Kills
 
 
-def crash(kills: int, seed: int = 0) -> dict[str, Any]:
+class Crashes:
     """Kill a writer again and again over one file; count what was acknowledged and is not there, or is there twice."""
-    lost = unopenable = duplicated = acknowledged = 0
-    slowest = 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "m.db"
-        for turn in range(kills):
-            point = POINTS[turn % len(POINTS)]
-            known, under_way = _killed(path, seed * 1_000_000 + turn, point)
-            acknowledged += len(known)
-            began = time.perf_counter()
-            try:
-                store = SQLiteStore(path)
-                found = [
-                    (r.id, r.version)
-                    for r in store.scan("memory:ann")
-                    if r.id.startswith(f"{seed * 1_000_000 + turn}-")
-                ]
-                slowest = max(slowest, time.perf_counter() - began)
-                if turn % 50 == 0:
+
+    def __init__(self, base: Path, seed: int = 0) -> None:
+        self.base, self.path, self.random = base, base / "m.db", random.Random(seed)
+        self.report: dict[str, Any] = _kills.new_report()
+        self.sizes: list[tuple[int, int]] = []
+        self.known: dict[str, int] = {}  # what each note has to be: its version
+        self._turn = 0
+
+    def step(self) -> None:
+        """One writer, killed at a named point or anywhere."""
+        point, seed = POINTS[self._turn % len(POINTS)], self.random.randrange(1 << 30)
+        self._turn += 1
+        wait: dict[str, Any] = (
+            {} if point else {"lines": self.random.randrange(2, 60), "pause": self.random.random() / 100}
+        )
+        after = self.random.randrange(30)
+        said, code, error = _kills.run_until_killed(__file__, "--write", self.path, seed, point, after, **wait)
+        _kills.was_killed(self.report, code, error)
+        under_way = ("", 0)
+        for line in said:
+            sign, name, version = (line[0], *line[1:].split())
+            under_way = (name, int(version)) if sign == "+" else ("", 0)
+            self.report["acknowledged"] += sign == "="
+            if sign == "=" and int(version):
+                self.known[name] = int(version)
+            elif sign == "=":
+                self.known.pop(name, None)
+        self._look(under_way)
+
+    def _look(self, under_way: tuple[str, int]) -> None:
+        began = time.perf_counter()
+        try:
+            with closing(SQLiteStore(self.path)) as store:
+                store.count("memory:ann")
+                took = time.perf_counter() - began
+                self.report["recovery_seconds"] = max(self.report["recovery_seconds"], took)
+                if self._turn % 50 == 1:
                     store.check()
-                store.close()
-            except AiosError:
-                unopenable += 1
-                continue
-            there = dict(found)
-            duplicated += len(found) - len(there)
-            lost += sum(there.get(name) != version for name, version in known.items() if name != under_way)
-        size = path.stat().st_size
-    return {
-        "kills": kills,
-        "acknowledged": acknowledged,
-        "lost": lost,
-        "unopenable": unopenable,
-        "duplicated": duplicated,
-        "slowest_open_s": slowest,
-        "bytes": size,
-    }
+                records = store.scan("memory:ann")
+        except (AiosError, sqlite3.Error) as error:
+            self._problem("unopenable", f"unopenable: {error}")
+            return
+        found = {record.id: record.version for record in records}
+        if len(found) < len(records):
+            self._problem("duplicated", "a note is there twice")
+        for name in sorted(found.keys() | self.known.keys()):
+            has, told = found.get(name, 0), self.known.get(name, 0)
+            # A write that was under way is there or not, but not twice; a removal leaves nothing.
+            if has != told and (name, has) != under_way:
+                kind = "duplicated" if has > told else "lost"
+                self._problem(kind, f"{name} is at version {has}, acknowledged is {told}")
+        for record in records:
+            if not record.text.startswith(f"{record.id} at {record.version} "):
+                self._problem("lost", f"{record.id} at {record.version} reads {record.text[:30]!r}")
+        self.known = found
+        size = _kills.size_of(self.base)
+        self.sizes.append((len(found), size))
+        self.report["disk_bytes"] = max(self.report["disk_bytes"], size)
 
-
-def _killed(path: Path, seed: int, point: str) -> tuple[dict[str, int], str]:
-    random_ = random.Random(seed)
-    process = subprocess.Popen(
-        [sys.executable, __file__, "--write", str(path), str(seed), point, str(random_.randrange(30))],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    said = ""
-    if not point:
-        for _ in range(random_.randrange(2, 60)):
-            said += process.stdout.readline()
-        time.sleep(random_.random() / 100)
-        process.kill()
-    said += process.stdout.read()
-    process.wait()
-    process.stdout.close()
-    known: dict[str, int] = {}
-    under_way = ""
-    for line in said.splitlines():
-        sign, name, version = (line[0], *line[1:].split())
-        under_way = name if sign == "+" else ""
-        if sign == "=" and int(version):
-            known[name] = int(version)
-        elif sign == "=":
-            known.pop(name, None)
-    return known, under_way
+    def _problem(self, kind: str, what: str) -> None:
+        self.report[kind] += 1
+        self.report["problems"].append(what)
 
 
 def write(path: str, seed: int, point: str, after: int) -> None:
@@ -219,17 +217,19 @@ def write(path: str, seed: int, point: str, after: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     random_ = random.Random(seed)
-    kernel = Kernel(managers=[MemoryManager(SQLiteStore(path, crash_point=crash_point), budget=5000)])
-    versions: dict[str, int] = {}
+    store = SQLiteStore(path, crash_point=crash_point)
+    kernel = Kernel(managers=[MemoryManager(store, budget=5000)])
+    versions = {record.id: record.version for record in store.scan("memory:ann")}
     while True:
-        name = f"{seed}-{random_.randrange(30)}"
+        name = f"n{random_.randrange(60)}"
         at = 0 if name in versions and random_.random() < 0.2 else versions.get(name, 0) + 1
         print(f"+{name} {at}", flush=True)
         if at == 0:
             _do(kernel, "ann", "remove", id=name)
             del versions[name]
         else:
-            _do(kernel, "ann", "add" if at == 1 else "update", id=name, text="x" * random_.randrange(500))
+            text = f"{name} at {at} {'x' * random_.randrange(500)}"
+            _do(kernel, "ann", "add" if at == 1 else "update", id=name, text=text)
             versions[name] = at
         print(f"={name} {at}", flush=True)
 
@@ -256,7 +256,11 @@ def main() -> None:
     trace = agent_trace()
     hits = {f"LRU-{k}": hit_rate(k, trace, 40) for k in (1, 2, 3)}
     common.table(tuple(hits), [[f"{value:.3f}" for value in hits.values()]])
-    killed = crash(args.kills)
+    with tempfile.TemporaryDirectory() as folder:
+        crashes = Crashes(Path(folder))
+        for _ in range(args.kills):
+            crashes.step()
+    killed = {**crashes.report, "problems": len(crashes.report["problems"])}
     common.table(tuple(killed), [list(killed.values())])
     common.write_json(args.json, {"writes": writes, "retrieve": found, "hit_rate": hits, "crash": killed})
 

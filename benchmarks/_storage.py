@@ -94,9 +94,8 @@ class Crashes:
     def __init__(self, base: Path, seed: int = 1) -> None:
         self.base = base
         self.random = random.Random(seed)
-        self.state: dict[
-            str, tuple[int, str | None]
-        ] = {}  # what each file has to be: its version and its content's hash
+        # What each file has to be: its version and its content's hash.
+        self.state: dict[str, tuple[int, str | None]] = {}
         self.report: dict[str, Any] = {
             "kills": 0,
             "acknowledged": 0,
@@ -136,7 +135,8 @@ class Crashes:
     def _written(self, *options: str, lines: int | None = None) -> list[dict[str, Any]]:
         """What a writer acknowledged before it was killed."""
         command = [sys.executable, __file__, "--child", str(self.base), "--seed", str(self.random.random()), *options]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=common.environment())
+        more: dict[str, Any] = {"env": common.environment(), "start_new_session": True}  # it is not stopped by Ctrl-C
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **more)
         assert child.stdout is not None
         acknowledged: list[dict[str, Any]] = []
         for line in child.stdout:
