@@ -192,7 +192,7 @@ def _print(result: dict[str, Any], *, quiet: bool) -> None:
             else ""
         )
         rows.append([name, *counted, recovery["seconds"].get(name, ""), per])
-    many = f"s to recover {recovery.get('records', '')} records"
+    many = f"s to recover {recovery['records']} records" if "records" in recovery else "s to recover"
     common.table(["part", "kills", "acknowledged", "lost", "unopenable", "duplicated", many, "bytes/record"], rows)
     journal = result["parts"].get("journal")
     if journal:
