@@ -69,7 +69,8 @@ class Crashes:
             point = POINTS[self._turn // 2 % len(POINTS)]
             said, code, error = self._run(point, self.random.randrange(1, 12))
         else:
-            lines = self.random.randrange(1, 60)
+            # Mostly where it goes on live: what the journal gives back is said again first.
+            lines = max(1, len(self._acknowledged) + self.random.randrange(-10, 50))
             said, code, error = self._run("-", 0, lines=lines, pause=self.random.random() / 100)
         _kills.was_killed(self.report, code, error)
         self._take(said)
