@@ -19,6 +19,7 @@ VERSIONS = framework("litellm")
 
 _STREAMS = "litellm.litellm_core_utils.streaming_handler"
 _RESPONSES = "litellm.responses.streaming_iterator"
+_BRIDGE = "litellm.responses.litellm_completion_transformation.streaming_iterator"
 _CACHE = "litellm.caching.caching_handler"
 
 
@@ -80,6 +81,9 @@ ADAPTER = Adapter(
         Patch(module="litellm", path="utils.TextCompletionStreamWrapper.__anext__", wrap=_streams.anext_),
         Patch(module=_RESPONSES, path="ResponsesAPIStreamingIterator.__anext__", wrap=_streams.anext_, subclasses=True),
         Patch(module=_RESPONSES, path="SyncResponsesAPIStreamingIterator.__next__", wrap=_streams.next_, subclasses=True),
+        Patch(module=_RESPONSES, path="MockResponsesAPIStreamingIterator.__anext__", wrap=_streams.anext_, optional=True),
+        Patch(module=_RESPONSES, path="MockResponsesAPIStreamingIterator.__next__", wrap=_streams.next_, optional=True),
+        Patch(module=_BRIDGE, path="LiteLLMCompletionStreamingIterator.__next__", wrap=_streams.next_, optional=True),
         *_cache("sync_get_cache", _gate.cache),
         *_cache("async_get_cache", _gate.acache),
     ],

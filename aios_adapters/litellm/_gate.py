@@ -12,7 +12,7 @@ from aios_adapters import calls
 from aios_adapters._carried import assigned
 from aios_adapters.litellm._request import Request
 from aios_adapters.litellm._served import Served, placeholder, serving
-from aios_adapters.litellm._streams import handed_over
+from aios_adapters.litellm._streams import NAME, handed_over, repeated
 
 if TYPE_CHECKING:
     from aios_adapters.calls._entry import Entry
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["acache", "afunction", "cache", "function"]
 
-NAME = "litellm"
 Function = Callable[..., Any]
 Wrap = Callable[[Function], Function]
 
@@ -69,14 +68,21 @@ class _Series:
         """The grant that was entered."""
         return cast("Grant", self.grant)
 
-    def keeps(self, result: Any) -> bool:
-        """Whether a journal is to have the result: not a stream's, and not where litellm's own cache comes first."""
-        whole = not (hasattr(result, "__next__") or hasattr(result, "__anext__"))
-        return self.grant is not None and self.grant.lease and whole and not self.request.cached
+    def again(self) -> tuple[bool, Any]:
+        """What a journal gives back, and whether that is a stream's pieces."""
+        result: Any = calls.given_back(self.kept)
+        if self.request.stream and isinstance(result, list):
+            self.served.repeat(self.granted)
+        return self.served.ready, cast("Any", result)
 
-    def done(self, result: Any) -> Any:
-        """Hand out the result; a stream keeps the grant."""
-        return result if self.grant is None else handed_over(self.grant, result)
+    def done(self, result: Any) -> tuple[Any, bool]:
+        """What is handed out, and whether it is to be recorded now; a stream keeps the grant and is recorded at its end."""
+        if self.grant is None:
+            return result, False
+        # Where litellm's own cache comes first, the next run may find the answer there, and not ask for it.
+        keep = self.grant.lease and not self.request.cached
+        handed = handed_over(self.grant, result, keep=keep)
+        return handed, keep and handed is result
 
 
 #: The series of this context that has not entered the kernel yet, and what leaves it again.
@@ -129,11 +135,12 @@ def _run(series: _Series) -> Any:
             if syscall is None:
                 return series.call()
             series.enter(stack, syscall)
-        if series.kept is not None:
-            return calls.given_back(series.kept)
         stack.enter_context(assigned(serving, series.served))
-        result = series.done(series.call())
-        if series.keeps(result):
+        if series.kept is not None:
+            streamed, result = series.again()
+            return repeated(series.granted, series.call(), result) if streamed else result
+        result, whole = series.done(series.call())
+        if whole:
             calls.record(series.granted, result, NAME)
         return result
 
@@ -148,11 +155,12 @@ async def _arun(series: _Series) -> Any:
                 if syscall is None:
                     return await series.call()
                 await series.aenter(stack, syscall)
-            if series.kept is not None:
-                return calls.given_back(series.kept)
             stack.enter_context(assigned(serving, series.served))
-            result = series.done(await series.call())
-            if series.keeps(result):
+            if series.kept is not None:
+                streamed, result = series.again()
+                return repeated(series.granted, await series.call(), result) if streamed else result
+            result, whole = series.done(await series.call())
+            if whole:
                 await calls.arecord(series.granted, result, NAME)
             return result
 
@@ -169,14 +177,22 @@ async def _late(series: _Series, pending: Any) -> Any:
             except BaseException:
                 pending.close()
                 raise
-            if series.kept is not None:
-                pending.close()
-                return calls.given_back(series.kept)
-            if series.served.ready:
+            if series.kept is not None or series.served.ready:
                 pending.close()
                 stack.enter_context(assigned(serving, series.served))
-                return series.done(series.call())
-            return series.done(await pending)
+                return _instead(series)
+            result, whole = series.done(await pending)
+            if whole:
+                await calls.arecord(series.granted, result, NAME)
+            return result
+
+
+def _instead(series: _Series) -> Any:
+    """What is handed out in the place of a call that was prepared and is not made."""
+    if series.kept is None:
+        return series.done(series.call())[0]
+    streamed, result = series.again()
+    return repeated(series.granted, series.call(), result) if streamed else result
 
 
 # The cache -----------------------------------------------------------------------------------------------------------

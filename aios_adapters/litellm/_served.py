@@ -53,6 +53,11 @@ class Served:
             self._reply = await grant.areply()
         self.ready = True
 
+    def repeat(self, grant: Grant) -> None:
+        """Stand for a stream whose pieces a journal has: litellm is to make it, and it holds none of its own."""
+        self._grant, self._rest = grant, iter(())
+        self.ready = True
+
     def completion(self, model: str, logging: Any, *, asynchronous: bool) -> Any:
         """A ModelResponse, or a stream of litellm's own over the kernel's pieces."""
         self.ready = False  # what a callback asks on its own is another call

@@ -1,16 +1,14 @@
-"""One request of the 0.x SDK: its call, its answers without the network, and its grant for as long as it streams."""
+"""One request of the 0.x SDK: its call, and its answers without the network."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from aios_adapters import calls
 from aios_adapters.calls import closing
-from aios_adapters.openai._usage import usage_of
 from aios_kernel import wire
 from aios_kernel.abi import Delta, LLMCall, Reply
 from aios_kernel.errors import DeadlineExceeded, KernelClosed, SyscallError
@@ -18,7 +16,7 @@ from aios_kernel.errors import DeadlineExceeded, KernelClosed, SyscallError
 if TYPE_CHECKING:
     from aios_kernel.gate import Grant
 
-__all__ = ["Exchange", "aleased", "leased"]
+__all__ = ["Exchange", "response"]
 
 #: The path with what older versions and Azure put around it: an engine before, an API version behind.
 _URL = re.compile(r"(?:.*?/(?:engines|deployments)/(?P<engine>[^/]+))?(?P<path>/[a-z/]+)(?:\?.*)?")
@@ -61,6 +59,16 @@ class Exchange:
     def answer(self, response: Any) -> tuple[Any, bool, Any]:
         """What `request` returns: a response or an iterator of them, whether it streams, and the key."""
         return response, self.stream, self.requestor.api_key
+
+    def replayed(self, kept: Any) -> tuple[Any, bool, Any]:
+        """What `request` returns for what a journal has."""
+        bodies = [response(body, kept["headers"]) for body in kept["bodies"]]
+        return self.answer(iter(bodies) if self.stream else bodies[0])
+
+    def areplayed(self, kept: Any) -> tuple[Any, bool, Any]:
+        """The same for an event loop."""
+        answer, streams, key = self.replayed(kept)
+        return _each(answer) if streams else answer, streams, key
 
     def whole(self, reply: Reply) -> Any:
         """The SDK's response for a reply."""
@@ -115,54 +123,16 @@ class Exchange:
         return self.requestor.handle_error_response(json.dumps(body), problem.status, body, {})
 
 
-def leased(grant: Grant, answer: tuple[Any, bool, Any]) -> tuple[Any, bool, Any]:
-    """Account for a leased call, or leave its grant with the stream."""
-    response, streams, key = answer
-    if streams:
-        return _watched(grant.keep(), response), streams, key
-    calls.report(grant, _usage, response)
-    return answer
-
-
-def aleased(grant: Grant, answer: tuple[Any, bool, Any]) -> tuple[Any, bool, Any]:
-    """The same for a stream in an event loop."""
-    response, streams, key = answer
-    if streams:
-        return _awatched(grant.keep(), response), streams, key
-    calls.report(grant, _usage, response)
-    return answer
-
-
-def _watched(grant: Grant, responses: Iterator[Any]) -> Generator[Any, None, None]:
-    try:
-        for index, response in enumerate(responses):
-            if index == 0:
-                grant.first_token()
-            calls.report(grant, _usage, response)
-            yield response
-    finally:
-        grant.release()
-
-
-async def _awatched(grant: Grant, responses: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
-    first = True
-    try:
-        async with closing(responses) as items:
-            async for response in items:
-                if first:
-                    grant.first_token()
-                first = False
-                calls.report(grant, _usage, response)
-                yield response
-    finally:
-        grant.release()
-
-
-def _usage(response: Any) -> Any:
-    data = response.data
-    return usage_of(cast("Mapping[str, Any]", data).get("usage")) if isinstance(data, Mapping) else None
+def response(body: Any, headers: Mapping[str, str]) -> Any:
+    """The SDK's own response."""
+    module: Any = sys.modules["openai.openai_response"]
+    return module.OpenAIResponse(body, headers)
 
 
 def _response(body: dict[str, Any]) -> Any:
-    module: Any = sys.modules["openai.openai_response"]
-    return module.OpenAIResponse(body, {})
+    return response(body, {})
+
+
+async def _each(responses: Iterator[Any]) -> AsyncIterator[Any]:
+    for one in responses:
+        yield one

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from aios_adapters import calls
-from aios_adapters.openai_legacy._exchange import Exchange, aleased, leased
+from aios_adapters.openai_legacy._exchange import Exchange
+from aios_adapters.openai_legacy._lease import RESPONSES, aleased, leased
 
 __all__ = ["async_request", "sync_request"]
 
@@ -26,6 +27,8 @@ def sync_request(native: Function) -> Function:
                 with calls.claiming(grant):
                     answer = native(self, method, url, params, *args, **kwargs)
                 return leased(grant, answer)
+            if (kept := calls.recorded(grant, RESPONSES)) is not None:
+                return exchange.replayed(kept)
             exchange.check()
             if not exchange.stream:
                 return exchange.answer(exchange.whole(grant.reply()))
@@ -49,7 +52,9 @@ def async_request(native: Function) -> Function:
                 if grant.lease:
                     with calls.claiming(grant):
                         answer = await native(self, method, url, params, *args, **kwargs)
-                    return aleased(grant, answer)
+                    return await aleased(grant, answer)
+                if (kept := calls.recorded(grant, RESPONSES)) is not None:
+                    return exchange.areplayed(kept)
                 exchange.check()
                 if not exchange.stream:
                     return exchange.answer(exchange.whole(await grant.areply()))
