@@ -24,12 +24,14 @@ class Moved(Exception):
 class Patch:
     """Replace the function at `module:path` by `wrap(original)`.
 
-    `path` is "function", "Class.method" or deeper. `wrap` is called once for each function replaced and returns a
-    function of the same kind (plain, coroutine, generator, asynchronous generator); it must import nothing. With
-    `subclasses`, every subclass that has the attribute itself is covered too, also one that is defined later; with
-    "only", the class itself is left alone. An `optional` patch may have no target. `versions` is a version specifier:
-    elsewhere the patch does not apply. `aliases` are other places ("module:path") that may hold the identical function:
-    those that do get the identical replacement.
+    `path` is "function", "Class.method" or deeper; "function.<name>" is what that function, or one that it wraps, keeps
+    as `name` in its closure: a decorator's reference to what it decorates, which calls of a function that a program took
+    before go through all the same. `wrap` is called once for each function replaced and returns a function of the same
+    kind (plain, coroutine, generator, asynchronous generator); it must import nothing. With `subclasses`, every subclass
+    that has the attribute itself is covered too, also one that is defined later; with "only", the class itself is left
+    alone. An `optional` patch may have no target. `versions` is a version specifier: elsewhere the patch does not apply.
+    `aliases` are other places ("module:path") that may hold the identical function: those that do get the identical
+    replacement.
     """
 
     module: str

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from aios_adapters.patching._patch import MISSING, Moved, Patch, Token, replacement_for, token_of, underlying
+from aios_adapters.patching._places import find, inherited, located, own, put
 from aios_kernel.logs import logger
 
 __all__ = ["Patcher"]
@@ -22,7 +22,7 @@ COMPACT_AT = 256  # forget the owners that were collected once there are so many
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Set:
-    """One attribute that was set. Its owner is held weakly: what it was is kept by the replacement itself."""
+    """One place that was set. Its owner is held weakly: what it was is kept by the replacement itself."""
 
     owner: weakref.ref[Any]
     name: str
@@ -65,7 +65,7 @@ class Patcher:
     # Applying ------------------------------------------------------------------------------------------------------
 
     def _apply(self, module: ModuleType, patch: Patch, group: str) -> None:
-        found = _find(module, patch)
+        found = find(module, patch)
         if found is None:
             return
         owner, name = found
@@ -88,20 +88,20 @@ class Patcher:
                 log.warning("%s.%s.%s stays native: %s", cls.__module__, cls.__qualname__, name, error)
 
     def _replace(self, owner: Any, name: str, patch: Patch, group: str) -> None:
-        raw = _own(owner, name)
+        raw = own(owner, name)
         if self._has(raw, group):
             return
-        inherited = _inherited(owner, name) if raw is MISSING else None
+        above = inherited(owner, name) if raw is MISSING else None
         token = Token(self, group, raw)
-        replacement = replacement_for(patch, raw, token, inherited=inherited)
+        replacement = replacement_for(patch, raw, token, inherited=above)
         self._set(owner, name, replacement, group)
         for alias in patch.aliases:
-            other = _located(alias)
-            if other is not None and _own(*other) is raw:
+            other = located(alias)
+            if other is not None and own(*other) is raw:
                 self._set(*other, replacement, group)
 
     def _set(self, owner: Any, name: str, value: Any, group: str) -> None:
-        setattr(owner, name, value)
+        put(owner, name, value)
         self._stack.append(_Set(weakref.ref(owner), name, group))
 
     def _has(self, raw: Any, group: str) -> bool:
@@ -120,7 +120,7 @@ class Patcher:
             self._hook_one(cls, group)
 
     def _hook_one(self, cls: type, group: str) -> None:
-        raw = _own(cls, HOOK)
+        raw = own(cls, HOOK)
         if not self._has(raw, group):
             hook = _subclass_hook(cls, raw, self._born)
             Token(self, group, raw).put_on(hook)
@@ -144,54 +144,18 @@ class Patcher:
         owner = entry.owner()
         if owner is None:
             return True
-        token = token_of(_own(owner, entry.name))
+        token = token_of(own(owner, entry.name))
         if token is None or token.patcher is not self or token.group != entry.group:
             return False
         if token.raw is MISSING:
             delattr(owner, entry.name)
         else:
-            setattr(owner, entry.name, token.raw)
+            put(owner, entry.name, token.raw)
         return True
 
 
 def _chosen(entry: _Set, group: str | None) -> bool:
     return group is None or entry.group == group
-
-
-def _find(module: ModuleType, patch: Patch) -> tuple[Any, str] | None:
-    *path, name = patch.path.split(".")
-    owner: Any = module
-    for step in path:
-        owner = getattr(owner, step, MISSING)
-        if owner is MISSING:
-            break
-    if owner is not MISSING and getattr(owner, name, MISSING) is not MISSING:
-        return owner, name
-    if patch.optional:
-        return None
-    raise Moved(f"{patch} does not exist")
-
-
-def _located(alias: str) -> tuple[Any, str] | None:
-    """Owner and name of an alias; None where its module is not imported or has no such thing."""
-    module, _, path = alias.partition(":")
-    owner: Any = sys.modules.get(module)
-    *steps, name = path.split(".")
-    for step in steps:
-        owner = getattr(owner, step, None)
-    return None if owner is None or not hasattr(owner, name) else (owner, name)
-
-
-def _own(owner: Any, name: str) -> Any:
-    attributes = cast("Mapping[str, Any]", vars(owner))
-    return attributes.get(name, MISSING)
-
-
-def _inherited(owner: Any, name: str) -> Any:
-    for cls in owner.__mro__[1:] if isinstance(owner, type) else ():
-        if name in cls.__dict__:
-            return cls.__dict__[name]
-    return getattr(owner, name)
 
 
 def _tree(base: type) -> Iterator[type]:

@@ -412,3 +412,55 @@ def test_aliases_hold_the_one_replacement(patcher, monkeypatch):
     assert other.ask is different
     patcher.undo()
     assert module.ask is copied.ask is native
+
+
+def decorator(function):
+    @functools.wraps(function)
+    def decorated(*args):
+        return function(*args)
+
+    return decorated
+
+
+@decorator
+def greet(name):
+    return f"hello {name}"
+
+
+def test_what_a_decorator_keeps_in_its_closure(patcher):
+    """A function that was taken earlier is reached through what it decorates; its kind, its looks and it itself stay."""
+    taken, kept = greet, inspect.getclosurevars(greet).nonlocals["function"]
+    both = [patch("greet"), patch("greet.<function>")]
+    for _ in range(3):
+        patcher.apply(MODULE, both, "g")
+        patcher.apply(MODULE, both, "g")
+        assert (taken("you"), LOG) == ("hello you", ["called"])
+        assert (greet("you"), LOG) == ("hello you", ["called"] * 3)
+        assert inspect.signature(taken) == inspect.signature(kept)
+        patcher.undo()
+        LOG.clear()
+        assert greet is taken
+        assert inspect.getclosurevars(taken).nonlocals["function"] is kept
+        assert (taken("you"), LOG) == ("hello you", [])
+
+
+@pytest.mark.parametrize("path", ["greet.<other>", "Base.<function>", "gone.<function>"])
+def test_a_closure_without_that_name_is_a_target_that_moved(patcher, path):
+    """An optional patch is left out then."""
+    with pytest.raises(Moved, match="does not exist"):
+        patcher.apply(MODULE, [patch(path)], "g")
+    patcher.apply(MODULE, [patch(path, optional=True)], "g")
+    assert len(patcher) == 0
+
+
+def test_somebody_elses_wrapper_in_a_closure_stays(patcher):
+    """What was put over ours while we were there is not ours to remove; ours below it passes through."""
+    patcher.apply(MODULE, [patch("greet.<function>")], "g")
+    [cell] = greet.__closure__
+    ours = cell.cell_contents
+    cell.cell_contents = lambda name: ours(name) + "!"
+    try:
+        patcher.undo()
+        assert greet("you") == "hello you!"
+    finally:
+        cell.cell_contents = inspect.unwrap(ours)
