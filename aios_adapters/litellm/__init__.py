@@ -26,6 +26,7 @@ _CACHE = "litellm.caching.caching_handler"
 # Newer versions have two functions of each name: a public one that dispatches, and the one in `main` that it keeps a
 # reference to. Older ones export the one in `main`. Both are replaced wherever they are kept, each by one object. All
 # of it happens once `litellm` is imported: a function of `main` that was replaced before would be copied as it is.
+# A function that a program took earlier is out of reach, but for what it keeps in its closure: the one it decorates.
 def _function(name: str, package: str, *, asynchronous: bool = False) -> list[Patch]:
     full = f"a{name}" if asynchronous else name
     wrap = (_gate.afunction if asynchronous else _gate.function)(name)
@@ -35,6 +36,9 @@ def _function(name: str, package: str, *, asynchronous: bool = False) -> list[Pa
     patches = [Patch(module="litellm", path=full, wrap=wrap, aliases=public)]
     if inner:
         patches.append(Patch(module="litellm", path=f"main.{full}", wrap=wrap, aliases=(kept,)))
+    if not asynchronous:  # the asynchronous ones look these up when they are called
+        behind = _gate.function(name, decorated=False)
+        patches.append(Patch(module="litellm", path=f"{full}.<original_function>", wrap=behind, optional=True))
     return patches
 
 

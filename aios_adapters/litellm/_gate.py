@@ -89,8 +89,11 @@ class _Series:
 _pending: ContextVar[tuple[_Series, Any] | None] = ContextVar("aios_litellm_pending", default=None)
 
 
-def function(kind: str) -> Wrap:
-    """Gate a synchronous function."""
+def function(kind: str, *, decorated: bool = True) -> Wrap:
+    """Gate a synchronous function; or what litellm's decorator keeps of it, where calls come that have no gate above.
+
+    Those are calls of functions that were taken before `enable()`. They have missed the cache, if there is one.
+    """
 
     def wrap(native: Function) -> Function:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -103,8 +106,8 @@ def function(kind: str) -> Wrap:
                 return native(*args, **kwargs)
             if request.nested:
                 result = native(*args, **kwargs)
-                return _late(series, result) if asyncio.iscoroutine(result) else result
-            return _run(series)
+                return _late(series, result) if decorated and asyncio.iscoroutine(result) else result
+            return _run(series, cached=decorated and request.cached)
 
         return call
 
@@ -126,9 +129,9 @@ def afunction(kind: str) -> Wrap:
     return wrap
 
 
-def _run(series: _Series) -> Any:
+def _run(series: _Series, *, cached: bool) -> Any:
     with calls.refusals(series.request.refused), contextlib.ExitStack() as stack:
-        if series.request.cached:
+        if cached:
             stack.enter_context(assigned(_pending, (series, stack)))
         else:
             syscall = series.syscall()

@@ -1,39 +1,21 @@
-"""What counts as one call: retries, caches, fallbacks, routers, and functions that were taken early."""
+"""What counts as one call: retries, caches, fallbacks and routers."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 
 import litellm
 import pytest
-from litellm import acompletion as early_acompletion
-from litellm import completion as early_completion
-from litellm.caching.caching import Cache
 
-from aios_kernel.abi import Reply
 from aios_kernel.cores.scripted import ScriptedCore
-from tests.adapters.litellm.programs import HTTP, SAY, SDK, at, router, seen
+from tests.adapters.litellm.programs import HTTP, SAY, SDK, at, router
 from tests.support.columns import ONCE, SERVE
-
-#: Newer versions export functions that look up the real ones at each call; older ones export the real ones.
-DISPATCHES = importlib.util.find_spec("litellm.chat_completions") is not None
 
 
 async def settled():
     """Let litellm's own tasks, which fill its cache, have their turns."""
     for _ in range(20):
         await asyncio.sleep(0)
-
-
-@pytest.fixture
-def cache():
-    """Newer versions look into their cache by a module of their proxy, whose requirements are many and heavy."""
-    if DISPATCHES:
-        pytest.importorskip("soundfile", reason="litellm[proxy] is not installed")
-    litellm.cache = Cache(type="local")
-    yield
-    litellm.cache = None
 
 
 @pytest.mark.shows(ONCE)
@@ -110,35 +92,6 @@ async def test_what_a_router_repeats_is_another_call(endpoint, enabled):
     answer = await router(endpoint.base_url).acompletion("sim", SAY, num_retries=2)
     assert answer.choices[0].message.content
     assert kernel.status().syscalls == {"llm": len(endpoint.requests)} == {"llm": 2}
-
-
-@pytest.mark.shows(ONCE)
-async def test_functions_taken_before_enable(endpoint, enabled):
-    """`from litellm import completion` above `enable()` is seen all the same."""
-    native = seen(early_completion(SDK, SAY, **at(endpoint.base_url)))
-    kernel = enabled()
-    assert seen(early_completion(SDK, SAY, **at(endpoint.base_url))) == native
-    assert kernel.status().syscalls == {"llm": 1}
-    await early_acompletion(SDK, SAY, **at(endpoint.base_url))
-    await early_acompletion(HTTP, SAY, **at(endpoint.base_url))
-    assert kernel.status().syscalls == {"llm": 3}
-    if DISPATCHES:
-        early_completion(HTTP, SAY, **at(endpoint.base_url))
-        assert len(list(early_completion(HTTP, SAY, stream=True, **at(endpoint.base_url)))) > 1
-        assert kernel.status().syscalls == {"llm": 5}
-    assert not any(queue["running"] for queue in kernel.status().resources)
-
-
-@pytest.mark.shows(SERVE)
-async def test_functions_taken_before_enable_are_served(endpoint, enabled):
-    """What a core answers reaches them too."""
-    kernel = enabled(llm=ScriptedCore(lambda call: Reply(text="served here")))
-    for model in (SDK, HTTP) if DISPATCHES else (SDK,):
-        assert early_completion(model, SAY, **at(endpoint.base_url)).choices[0].message.content == "served here"
-    for model in (SDK, HTTP):
-        answer = await early_acompletion(model, SAY, **at(endpoint.base_url))
-        assert answer.choices[0].message.content == "served here"
-    assert (endpoint.requests, kernel.status().syscalls) == ([], {"llm": 4 if DISPATCHES else 3})
 
 
 @pytest.mark.shows(ONCE)
