@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aios_kernel.connections import Connections
 from aios_kernel.errors import JournalError
 from aios_kernel.serving import running_loop, wake_future
 
@@ -112,25 +113,22 @@ class File:
         self, path: Path, *, empty: bool = False, readonly: bool = False, crash_point: Callable[[str], None] = _no_crash
     ) -> None:
         self.path, self._readonly, self._crash_point = path, readonly, crash_point
+        self._connections = Connections(path, _set_up, patience=30)
+        self._closed = False
         self._start()
+        self._prepare()
         if empty:
-            self._reader.execute("DELETE FROM records")
-            self._reader.commit()
+            with self._connections.use() as connection:
+                connection.execute("DELETE FROM records")
 
     def _start(self) -> None:
-        self._lock = threading.Lock()
         self._changed = threading.Condition()
         self._pending: deque[Ticket] = deque()
-        self._closed = False
         self._thread: threading.Thread | None = None
-        self._reader = self._open()
 
     def renew(self) -> None:
         """Begin afresh in a forked child."""
-        # SQLite forbids to use or to close a connection that came through a fork.
-        _left_behind.append(self._reader)
-        if not self._closed:
-            self._start()
+        self._start()
 
     def find(self, agent: str, hash_: str, n: int) -> Row | None:
         """The row of a request's n-th call."""
@@ -161,28 +159,21 @@ class File:
     def close(self) -> None:
         """Write what is pending, and close; idempotent."""
         with self._changed:
-            already, self._closed = self._closed, True
+            self._closed = True
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(timeout=30)
-        if not already:
-            with self._lock:
-                self._reader.close()
+        self._connections.close()
 
     def _read(self, query: str, *values: object) -> list[Row]:
-        with self._lock:
-            try:
-                return [Row(*row) for row in self._reader.execute(query, values)]
-            except sqlite3.Error as error:
-                raise JournalError(f"the journal {self.path} cannot be read: {error}") from error
+        try:
+            with self._connections.use() as connection:
+                return [Row(*row) for row in connection.execute(query, values)]
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal {self.path} cannot be read: {error}") from error
 
     def _run(self) -> None:
         """Take all that has gathered while the last group was synced, and write it as one group."""
-        try:
-            connection = self._open()
-        except JournalError as error:
-            self._refuse(error)
-            return
         while True:
             with self._changed:
                 while not self._pending and not self._closed:
@@ -190,58 +181,49 @@ class File:
                 group, self._pending = list(self._pending), deque()
             if not group:
                 break
-            self._commit(connection, group)
-        connection.close()
+            self._commit(group)
 
-    def _commit(self, connection: sqlite3.Connection, group: list[Ticket]) -> None:
+    def _commit(self, group: list[Ticket]) -> None:
         error: BaseException | None = None
         try:
-            with connection:
+            with self._connections.use() as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 for ticket in group:
                     connection.execute(
                         INSERT, {name: getattr(ticket.row, name) for name in Row.__slots__ if name not in {"id", "n"}}
                     )
                 self._crash_point("before commit")
+                connection.execute("COMMIT")
             self._crash_point("after commit")
         except Exception as failure:  # noqa: BLE001 - whoever waits has to be told
             error = failure
         for ticket in group:
             ticket.end(error)
 
-    def _refuse(self, error: BaseException) -> None:
-        with self._changed:
-            self._closed = True
-            group, self._pending = list(self._pending), deque()
-        for ticket in group:
-            ticket.end(error)
-
-    def _open(self) -> sqlite3.Connection:
+    def _prepare(self) -> None:
         if self._readonly and not self.path.exists():
             raise JournalError(f"there is no journal {self.path}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self.path.exists():  # what was asked and answered is its owner's alone
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0 and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                connection.executescript(SCHEMA)
-            elif version != VERSION:
-                connection.close()
-                raise JournalError(f"{self.path} is no journal of this version (it says {version}, not {VERSION})")
+            with self._connections.use() as connection:
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version == 0 and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    connection.executescript(SCHEMA)
+                elif version != VERSION:
+                    raise JournalError(f"{self.path} is no journal of this version (it says {version}, not {VERSION})")
         except (sqlite3.Error, OSError) as error:
             raise JournalError(
                 f"the journal {self.path} cannot be opened: {error}; move it away to begin anew"
             ) from error
-        return connection
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
 
 
 def row_for(agent: str, hash_: str, kind: str, label: str, request: str, answer: str) -> Row:
     """A row that is still to be written."""
     return Row(0, agent, hash_, 0, kind, label, request, answer, time.time())
-
-
-_left_behind: list[sqlite3.Connection] = []

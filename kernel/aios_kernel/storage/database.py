@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from aios_kernel.connections import Connections
 from aios_kernel.errors import KernelClosed, StorageError
 from aios_kernel.storage.jail import private
 
@@ -65,6 +66,7 @@ class Database:
     def __init__(self, path: str, *, fsync: bool) -> None:
         self._path = path
         self._fsync = fsync
+        self._connections = Connections(path, _set_up, patience=BUSY)
         self._begin()
         private(path)  # what SQLite puts beside it is like it
         try:
@@ -77,28 +79,17 @@ class Database:
             raise
 
     def _begin(self) -> None:
-        self._closed = False
         self._writing = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queue: list[_Job[Any]] = []
-        self._writer: sqlite3.Connection | None = None
-        self._readers: list[sqlite3.Connection] = []
-        self._idle: list[sqlite3.Connection] = []
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection, None, None]:
         """Lend a connection for reads."""
-        if self._closed:
+        if self._connections.closed:
             raise KernelClosed("the storage manager is closed")
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._connect()
-            self._readers.append(connection)
-        try:
+        with self._connections.use() as connection:
             yield connection
-        finally:
-            self._idle.append(connection)
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """What a query finds."""
@@ -125,14 +116,10 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         with self._writing:
-            self._closed = True
-            for connection in (*self._readers, *([self._writer] if self._writer else [])):
-                connection.close()
-            self._readers, self._idle, self._writer = [], [], None
+            self._connections.close()
 
     def after_fork(self) -> None:
-        """Open connections anew; the parent's must not even be closed here."""
-        _inherited.append((self._readers, self._writer))
+        """Have locks of this process's own; what waited to be written is the parent's to write."""
         self._begin()
 
     def _commit(self) -> None:
@@ -140,19 +127,14 @@ class Database:
         with self._queue_lock:
             jobs, self._queue = self._queue, []
         try:
-            if self._closed:
-                raise KernelClosed("the storage manager is closed")
-            if self._writer is None:
-                self._writer = self._connect()
-            durable = self._fsync and any(job.durable for job in jobs)
-            self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._writer.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                _run(self._writer, job)
-            self._writer.execute("COMMIT")
+            with self.reading() as writer:
+                durable = self._fsync and any(job.durable for job in jobs)
+                writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                writer.execute("BEGIN IMMEDIATE")
+                for job in jobs:
+                    _run(writer, job)
+                writer.execute("COMMIT")
         except BaseException as error:
-            if self._writer is not None and self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
             failure = StorageError(f"the database failed: {error}") if isinstance(error, sqlite3.Error) else error
             for job in jobs:
                 job.error = failure
@@ -162,23 +144,19 @@ class Database:
             for job in jobs:
                 job.done = True
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        return connection
-
     def _create(self) -> None:
-        self._writer = self._connect()
-        self._writer.execute("PRAGMA journal_mode = WAL")
-        self._writer.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
-        found = self._writer.execute("PRAGMA user_version").fetchone()[0]
-        if found > FORMAT:
-            raise StorageError(f"the database {self._path!r} was written by a later release (format {found})")
-        if found < FORMAT:
-            self._writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+        with self._connections.use() as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found > FORMAT:
+                raise StorageError(f"the database {self._path!r} was written by a later release (format {found})")
+            if found < FORMAT:
+                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
 
 
-_inherited: list[Any] = []  # connections of a parent process, kept from being closed
+def _set_up(connection: sqlite3.Connection) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
 
 
 def _run(connection: sqlite3.Connection, job: _Job[Any]) -> None:

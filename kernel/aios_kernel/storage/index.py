@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aios_kernel.connections import Connections
 from aios_kernel.logs import logger
 from aios_kernel.storage.jail import private
 from aios_kernel.store.base import Hit
@@ -38,41 +39,37 @@ class KeywordIndex:
     """
 
     def __init__(self, path: str) -> None:
-        self._lock = threading.Lock()
-        self._path = path
+        self._writing = threading.Lock()  # SQLite's own waiting for a writer is by looking now and then
         self.fresh = not Path(path).exists()
+        private(path)
+        self._connections = Connections(path, _set_up, patience=60)
         try:
-            self._connection = self._open()
+            self._create()
         except sqlite3.DatabaseError:
             log.warning("the index %s is damaged and is made anew", path)
             for name in (path, f"{path}-wal", f"{path}-shm"):
                 Path(name).unlink(missing_ok=True)
             self.fresh = True
-            self._connection = self._open()
+            private(path)
+            self._create()
 
     def index(self, id: str, text: str, metadata: Mapping[str, Any]) -> None:  # noqa: A002
         """Keep a text under an id, in place of what is there."""
         told = json.dumps(dict(metadata))
-        with self._lock:
-            run = self._connection.execute
+        with self._writing, self._connections.use() as connection:
+            run = connection.execute
             run("BEGIN IMMEDIATE")
-            try:
-                self._forget(id)
-                number = run("INSERT INTO documents (name, metadata) VALUES (?, ?)", (id, told)).lastrowid
-                run("INSERT INTO texts (rowid, text) VALUES (?, ?)", (number, text))
-            except BaseException:
-                run("ROLLBACK")
-                raise
+            _forget(connection, id)
+            number = run("INSERT INTO documents (name, metadata) VALUES (?, ?)", (id, told)).lastrowid
+            run("INSERT INTO texts (rowid, text) VALUES (?, ?)", (number, text))
             run("COMMIT")
 
     def remove(self, id: str) -> None:  # noqa: A002
         """Forget an id; one that is not there is as good."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._forget(id)
-            finally:
-                self._connection.execute("COMMIT")
+        with self._writing, self._connections.use() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            _forget(connection, id)
+            connection.execute("COMMIT")
 
     def search(self, query: str, k: int, filter: Mapping[str, Any]) -> list[Hit]:  # noqa: A002
         """The `k` best, best first, among those whose metadata has every value of `filter`."""
@@ -82,8 +79,8 @@ class KeywordIndex:
         where = "".join(" AND json_extract(metadata, ?) = ?" for _ in filter)
         values = [value for key, wanted in filter.items() for value in (f'$."{key}"', wanted)]
         asked = " OR ".join(f'"{word}"' for word in words)
-        with self._lock:
-            rows = self._connection.execute(
+        with self._connections.use() as connection:
+            rows = connection.execute(
                 f"""SELECT name, bm25(texts) FROM texts JOIN documents ON documents.id = texts.rowid
                     WHERE texts MATCH ?{where} ORDER BY bm25(texts), name LIMIT ?""",  # noqa: S608 - marks only
                 (asked, *values, k),
@@ -91,37 +88,29 @@ class KeywordIndex:
         return [Hit(id=name, score=-rank) for name, rank in rows]
 
     def after_fork(self) -> None:
-        """Open the file anew; the parent's connection must not even be closed here."""
-        _inherited.append(self._connection)
-        self._lock = threading.Lock()
-        self._connection = self._open()
+        """Have a lock of this process's own."""
+        self._writing = threading.Lock()
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._connection.close()
+        self._connections.close()
 
-    def _forget(self, name: str) -> None:
-        row = self._connection.execute("SELECT id FROM documents WHERE name = ?", (name,)).fetchone()
-        if row is not None:
-            self._connection.execute("DELETE FROM texts WHERE rowid = ?", row)
-            self._connection.execute("DELETE FROM documents WHERE id = ?", row)
-
-    def _open(self) -> sqlite3.Connection:
-        private(self._path)
-        connection = sqlite3.connect(self._path, timeout=60, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
+    def _create(self) -> None:
+        with self._connections.use() as connection:
             connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
             connection.execute("SELECT count(*) FROM documents").fetchone()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
 
-_inherited: list[Any] = []  # connections of a parent process, kept from being closed
+def _set_up(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _forget(connection: sqlite3.Connection, name: str) -> None:
+    row = connection.execute("SELECT id FROM documents WHERE name = ?", (name,)).fetchone()
+    if row is not None:
+        connection.execute("DELETE FROM texts WHERE rowid = ?", row)
+        connection.execute("DELETE FROM documents WHERE id = ?", row)
 
 
 class Indexer:

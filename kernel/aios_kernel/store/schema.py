@@ -1,19 +1,18 @@
-"""How records lie in SQLite, and a pool of connections to the file that survives threads and forks."""
+"""How records lie in SQLite, and the file they lie in."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-import threading
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from aios_kernel.connections import Connections
 from aios_kernel.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["LAYOUT", "Connections", "Durability"]
+__all__ = ["LAYOUT", "Durability", "RecordFile"]
 
 #: "process": survives the death of the program at any moment. "power": also that of the machine, at ten times the price.
 Durability = Literal["process", "power"]
@@ -59,88 +58,45 @@ CREATE TRIGGER IF NOT EXISTS records_other AFTER UPDATE OF text ON records WHEN 
 END;
 """
 
-_inherited: list[Any] = []  # a parent process's connections: closing one here would drop the parent's locks
 
-
-class Connections:
-    """Connections of this process to one file, each used by one thread at a time."""
+class RecordFile:
+    """The SQLite file of a store."""
 
     def __init__(self, path: str, durability: Durability) -> None:
         if sqlite3.sqlite_version_info < OLDEST:
             raise StoreError(f"the store needs SQLite 3.35 or later; this Python has {sqlite3.sqlite_version}")
         self._path, self._durability = path, durability
-        self._idle: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self.closed = False
+        self._connections = Connections(path, self._set_up, patience=PATIENCE)
         with self.use() as connection:
             self._prepare(connection)
 
     @contextlib.contextmanager
     def use(self) -> Generator[sqlite3.Connection, None, None]:
         """Have a connection for a block; SQLite's own errors become `StoreError`."""
-        if self._pid != os.getpid():
-            self.after_fork()
-        with self._lock:
-            if self.closed:
-                raise StoreError(f"the store {self._path} is closed")
-            connection = self._idle.pop() if self._idle else None
+        if self._connections.closed:
+            raise StoreError(f"the store {self._path} is closed")
         try:
-            connection = connection or self._open()
-            yield connection
+            with self._connections.use() as connection:
+                yield connection
         except (sqlite3.Error, UnicodeEncodeError) as error:
-            if connection is not None:
-                connection.close()
             raise StoreError(f"the store {self._path} failed: {error}") from error
-        except BaseException:
-            if connection is not None:
-                self._give_back(connection)
-            raise
-        else:
-            self._give_back(connection)
 
     @contextlib.contextmanager
     def write(self) -> Generator[sqlite3.Connection, None, None]:
         """Have a connection for a block that is one transaction."""
         with self.use() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+            yield connection
             connection.execute("COMMIT")
-
-    def after_fork(self) -> None:
-        """Forget the parent's connections without closing them."""
-        _inherited.extend(self._idle)
-        self._idle, self._lock, self._pid = [], threading.Lock(), os.getpid()
 
     def close(self) -> None:
         """Close what is idle, and the rest as it comes back."""
-        with self._lock:
-            self.closed, idle, self._idle = True, self._idle, []
-        for connection in idle:
-            connection.close()
+        self._connections.close()
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        with self._lock:
-            if not self.closed:
-                self._idle.append(connection)
-                return
-        connection.close()
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {'FULL' if self._durability == 'power' else 'NORMAL'}")
-            connection.execute("PRAGMA journal_size_limit = 16777216")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._durability == 'power' else 'NORMAL'}")
+        connection.execute("PRAGMA journal_size_limit = 16777216")
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         layout = connection.execute("PRAGMA user_version").fetchone()[0]

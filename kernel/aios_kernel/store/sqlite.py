@@ -13,7 +13,7 @@ from aios_kernel.errors import ConfigError, StoreError
 from aios_kernel.store.base import Change, Hit, Record
 from aios_kernel.store.matrices import Matrices
 from aios_kernel.store.memory import conflict
-from aios_kernel.store.schema import Connections, Durability
+from aios_kernel.store.schema import Durability, RecordFile
 from aios_kernel.store.vectors import normalised, pack, unpack
 from aios_kernel.store.where import encode, parse, to_sql
 from aios_kernel.store.words import raw_words
@@ -51,14 +51,14 @@ class SQLiteStore:
             raise ConfigError("a store in memory is a MemoryStore; this one is a file")
         self.path = Path(path).absolute()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._connections = Connections(str(self.path), durability)
+        self._file = RecordFile(str(self.path), durability)
         self._matrices = Matrices(cache_bytes)
         self._crash_point = crash_point
 
     def put(self, collection: str, records: Sequence[Record], *, expect: int | None = None) -> list[Record]:
         """Write records in place of those of the same ids, in one transaction."""
         rows = [(r, encode(r.metadata), None if r.vector is None else pack(normalised(r.vector))) for r in records]
-        with self._connections.write() as run:
+        with self._file.write() as run:
             home = _home(run, collection, make=True)
             if expect is not None:
                 _check(run, home, collection, [record.id for record in records], expect)
@@ -81,13 +81,13 @@ class SQLiteStore:
 
     def get(self, collection: str, ids: Sequence[str]) -> list[Record | None]:
         """The records of these ids, None for one that is not there."""
-        with self._connections.use() as run:
+        with self._file.use() as run:
             return [_record(_row(run, collection, name)) for name in ids]
 
     def remove(self, collection: str, ids: Sequence[str], *, expect: int | None = None) -> int:
         """Remove records and return how many there were."""
         removed = 0
-        with self._connections.write() as run:
+        with self._file.write() as run:
             home = _home(run, collection)
             if expect is not None:
                 _check(run, home, collection, ids, expect)
@@ -108,7 +108,7 @@ class SQLiteStore:
         self, collection: str, *, where: Mapping[str, Any] | None = None, after: int = 0, limit: int | None = None
     ) -> list[Record]:
         """Records in the order of their numbers, from the one behind `after`."""
-        with self._connections.use() as run:
+        with self._file.use() as run:
             condition, values = _condition(where)
             rows = run.execute(
                 f"""SELECT {_PLAIN} FROM records AS r WHERE r.collection = ? AND r.number > ?{condition}
@@ -119,7 +119,7 @@ class SQLiteStore:
 
     def count(self, collection: str, where: Mapping[str, Any] | None = None) -> int:
         """How many records there are."""
-        with self._connections.use() as run:
+        with self._file.use() as run:
             condition, values = _condition(where)
             sql = f"SELECT count(*) FROM records AS r WHERE r.collection = ?{condition}"  # noqa: S608 - marks only
             return int(run.execute(sql, (_home(run, collection), *values)).fetchone()[0])
@@ -129,7 +129,7 @@ class SQLiteStore:
         sql = (
             "SELECT name FROM collections AS c WHERE EXISTS (SELECT 1 FROM records WHERE collection = c.id) ORDER BY 1"
         )
-        with self._connections.use() as run:
+        with self._file.use() as run:
             return [name for (name,) in run.execute(sql)]
 
     def search_text(self, collection: str, query: str, k: int, where: Mapping[str, Any] | None = None) -> list[Hit]:
@@ -137,7 +137,7 @@ class SQLiteStore:
         asked = " OR ".join(f'"{word}"' for word in raw_words(query))
         if not asked or k < 1:
             return []
-        with self._connections.use() as run:
+        with self._file.use() as run:
             condition, values = _condition(where)
             home = _home(run, collection)
             rows = run.execute(
@@ -152,7 +152,7 @@ class SQLiteStore:
         self, collection: str, space: str, vector: Sequence[float], k: int, where: Mapping[str, Any] | None = None
     ) -> list[Hit]:
         """The `k` nearest by cosine among the vectors of this space, nearest first."""
-        with self._connections.use() as run:
+        with self._file.use() as run:
             home, conditions = _home(run, collection), parse(where)
             among: set[int] | None = None
             if conditions:
@@ -170,7 +170,7 @@ class SQLiteStore:
     def attach(self, collection: str, space: str, vectors: Mapping[str, tuple[int, Sequence[float]]]) -> int:
         """Give records vectors, each where its version is still the one named."""
         rows = [(name, version, pack(normalised(vector))) for name, (version, vector) in vectors.items()]
-        with self._connections.write() as run:
+        with self._file.write() as run:
             home, stamp = _home(run, collection), _next_stamps(run, len(rows))
             sql = "UPDATE records SET space = ?, vector = ?, stamp = ? WHERE collection = ? AND id = ? AND version = ?"
             return sum(
@@ -180,13 +180,13 @@ class SQLiteStore:
 
     def lacking(self, collection: str, space: str, limit: int) -> list[Record]:
         """Some records that have no vector of this space."""
-        with self._connections.use() as run:
+        with self._file.use() as run:
             sql = f"SELECT {_PLAIN} FROM records AS r WHERE {_LACKING} LIMIT ?"  # noqa: S608 - marks only
             return [_plain(row) for row in run.execute(sql, (_home(run, collection), space, limit))]
 
     def count_lacking(self, collection: str, space: str) -> int:
         """How many records have no vector of this space."""
-        with self._connections.use() as run:
+        with self._file.use() as run:
             sql = f"SELECT count(*) FROM records AS r WHERE {_LACKING}"  # noqa: S608 - marks only
             return int(run.execute(sql, (_home(run, collection), space)).fetchone()[0])
 
@@ -200,7 +200,7 @@ class SQLiteStore:
 
     def changes(self, after: int, limit: int) -> list[Change] | None:
         """The changes behind a stamp, oldest first, one for each record; None where removals are forgotten since."""
-        with self._connections.use() as run:
+        with self._file.use() as run:
             run.execute("BEGIN")
             try:
                 forgotten = run.execute("SELECT value FROM counters WHERE name = 'forgotten'").fetchone()[0]
@@ -219,24 +219,23 @@ class SQLiteStore:
 
     def check(self) -> None:
         """Read everything and raise `StoreError` for a file that is damaged; slow on large ones."""
-        with self._connections.use() as run:
+        with self._file.use() as run:
             said = run.execute("PRAGMA integrity_check").fetchone()[0]
             if said != "ok":
                 raise StoreError(f"the store {self.path} is damaged: {said}")
             run.execute("INSERT INTO texts (texts, rank) VALUES ('integrity-check', 1)")
 
     def after_fork(self) -> None:
-        """Open the file anew and forget what is cached under locks of the parent."""
-        self._connections.after_fork()
+        """Forget what is cached under locks of the parent."""
         self._matrices.clear()
 
     def close(self) -> None:
         """Close the file."""
-        self._connections.close()
+        self._file.close()
         self._matrices.clear()
 
     def _counter(self, name: str) -> int:
-        with self._connections.use() as run:
+        with self._file.use() as run:
             return int(run.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()[0])
 
 

@@ -83,7 +83,7 @@ def test_a_file_that_is_no_store(tmp_path: Path):
         SQLiteStore(path)
     assert path.read_bytes() == b"not a database" * 1000
     store = SQLiteStore(tmp_path / "newer.db")
-    with store._connections.use() as run:
+    with store._file.use() as run:
         run.execute("PRAGMA user_version = 99")
     store.close()
     with pytest.raises(StoreError, match="newer version"):
@@ -112,7 +112,7 @@ def test_old_removals_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for at in range(30):
         store.put("c", [Record(id=f"{at}", text="")])
         store.remove("c", [f"{at}"])
-    with store._connections.use() as run:
+    with store._file.use() as run:
         assert run.execute("SELECT count(*) FROM removed").fetchone()[0] <= 10
     assert store.changes(0, 10) is None
     assert store.changes(store.stamp() - 1, 10) is not None
