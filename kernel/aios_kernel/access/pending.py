@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aios_kernel.access.approval import Answer, Request
 from aios_kernel.address import private_folder, runtime_dir
+from aios_kernel.connections import at_work
 from aios_kernel.errors import AccessDenied, UnknownName
 from aios_kernel.secrets import redact_data
 
@@ -47,6 +48,7 @@ class Pending:
         self._withdrawn: dict[str, None] = {}
         self._some = threading.Event()
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._closed = False
 
     # For the asking side
@@ -56,9 +58,10 @@ class Pending:
         self._replies[request.id] = reply
         self._unsaid[request.id] = request
         self._some.set()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="aios-approvals", daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="aios-approvals", daemon=True)
+                self._thread.start()
 
     def withdraw(self, request: Request) -> None:
         """Take a question back."""
@@ -78,6 +81,7 @@ class Pending:
         """Have a thread of this process's own; the parent's questions are its own."""
         self._replies, self._unsaid, self._withdrawn = {}, {}, {}
         self._some, self._thread = threading.Event(), None
+        self._starting = threading.Lock()
 
     # For the answering side
 
@@ -148,9 +152,6 @@ class Pending:
         if not self.path.exists():
             private_folder(self.path.parent)
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        database = sqlite3.connect(self.path, isolation_level=None, timeout=10)
-        try:
+        with at_work(), contextlib.closing(sqlite3.connect(self.path, isolation_level=None, timeout=10)) as database:
             database.execute(SCHEMA)
             yield database
-        finally:
-            database.close()

@@ -45,6 +45,7 @@ class Terminal:
         self._asked = ""
         self._wake: tuple[int, int] | None = None
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     def ask(self, request: Request, reply: Callable[[Answer], None]) -> None:
         """Put a question in line."""
@@ -52,10 +53,11 @@ class Terminal:
             reply(_nobody("there is no terminal"))
             return
         self._waiting.put((request, reply))
-        if self._thread is None:
-            self._wake = os.pipe()
-            self._thread = threading.Thread(target=self._work, name="aios-terminal", daemon=True)
-            self._thread.start()
+        with self._starting:  # two threads would take each other's answers
+            if self._thread is None:
+                self._wake = os.pipe()
+                self._thread = threading.Thread(target=self._work, name="aios-terminal", daemon=True)
+                self._thread.start()
 
     def withdraw(self, request: Request) -> None:
         """Take a question back, also while it stands on the screen."""
@@ -74,6 +76,7 @@ class Terminal:
         """Have a thread of this process's own."""
         self._waiting, self._gone, self._asked = queue.SimpleQueue(), {}, ""
         self._wake = self._thread = None
+        self._starting = threading.Lock()
 
     def _stir(self) -> None:
         if self._wake is not None:

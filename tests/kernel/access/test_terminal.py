@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import pty
 import re
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from aios_kernel.abi import Agent, ToolCall
 from aios_kernel.access import AccessManager, Policy, Request, Terminal, shown, visible
+from aios_kernel.access.pending import Pending
 from aios_kernel.clock import MockClock
 from aios_kernel.errors import AccessDenied
 from aios_kernel.kernel import Kernel
@@ -152,6 +154,35 @@ def test_one_question_at_a_time(kernel, screen):
     assert [name for name in order if calls[name][1] == ["ran"]] == [order[1]]
 
 
+@pytest.mark.parametrize("kind", ["terminal", "pending"])
+def test_one_thread_asks(ends, tmp_path, kind, monkeypatch):
+    """Also where the first questions come at the same time: two threads would take each other's answers."""
+    asker = Terminal(ends[1], ends[2]) if kind == "terminal" else Pending(tmp_path / "approvals.db")
+    made = []
+    both = threading.Barrier(2)
+
+    class Slow(threading.Thread):
+        """A thread whose making another one overtakes."""
+
+        def __init__(self, **how):
+            made.append(how["name"])
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(0.2)
+            super().__init__(**how)
+
+    def ask(number):
+        asker.ask(Request(agent="a", action="tool.run", targets=(f"tool:{number}",)), lambda _: None)
+
+    callers = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    monkeypatch.setattr(threading, "Thread", Slow)
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(PATIENCE)
+    asker.close()
+    assert len(made) == 1
+
+
 def test_what_was_typed_ahead_answers_nothing(kernel, screen, clock):
     """A line that was there before the question is thrown away."""
     screen.type("y\ny\n")
@@ -210,7 +241,7 @@ for number in range(2):
         with kernel.syscall(ToolCall(agent=Agent(name="ann"), name="danger")):
             print("ran", flush=True)
     except KeyboardInterrupt:
-        print("interrupted", len(access.waiting), kernel.running, flush=True)
+        print(f"interrupted {len(access.waiting)} {kernel.running}", flush=True)  # in one piece: the terminal has another writer
 with kernel.syscall(ToolCall(name="fine")):
     print("fine", flush=True)
 print("typed:", input("next? "), flush=True)
