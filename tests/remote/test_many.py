@@ -160,6 +160,7 @@ def test_a_refused_attempt_waits_for_its_turn_while_others_get_through(rig: Rig,
         assert rig.llm("running") == 1
         with other.syscall(CALL):
             pass
+        wait_until(lambda: rig.llm("running") == 1)  # the server has read that it got through
         with ThreadPoolExecutor(1) as pool:
             again = pool.submit(push_back, grant)
             wait_until(lambda: clock.advance(1.0) or again.done())
