@@ -1,4 +1,4 @@
-"""The programs in examples/, each with the environment that has its framework, and the way to start one on a kernel."""
+"""The programs in examples/, each with the environment that has its framework, and the ways to run one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aios_evals.endpoint import Endpoint
 from tests import envs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["EXAMPLES", "FIVE", "MODEL", "Example"]
+__all__ = ["EXAMPLES", "FIVE", "MODEL", "Example", "Ran", "run_example"]
 
 MODEL = "smollm2-135m-tools"  # the embedded model's own name: what programs ask for is in its replies
 #: MetaGPT does not start without a model in a config file of its own; its example names another.
@@ -63,6 +65,42 @@ class Example:
         settings: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
         command = [str(self.python()), str(self.path)]
         return subprocess.Popen(command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, **settings)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a program printed, how many requests it made, and the trace of its syscalls."""
+
+    lines: list[str]
+    requests: int
+    trace: str
+
+
+def run_example(file: str, script: Callable[..., Any], folder: Path, **variables: str) -> Ran:
+    """Run a program of examples/ unchanged in a folder, by this interpreter, on an endpoint that answers by a script.
+
+    In the values of environment variables "{endpoint}" stands for the endpoint's address.
+    """
+    trace = folder / "trace.json"
+    with Endpoint(reply=script) as endpoint:
+        settings = {
+            "OPENAI_BASE_URL": "{endpoint}",
+            "OPENAI_API_KEY": "test",
+            "OPENAI_MODEL": "some-model",
+            **variables,
+        }
+        environment = {name: value.format(endpoint=endpoint.base_url) for name, value in settings.items()}
+        done = subprocess.run(
+            [sys.executable, str(envs.ROOT / "examples" / file)],
+            cwd=folder,
+            env={**os.environ, **environment, "AIOS_TRACE": str(trace)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
+        assert done.returncode == 0, done.stderr
+        return Ran(done.stdout.splitlines(), len(endpoint.requests), trace.read_text())
 
 
 EXAMPLES = (

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from aios_evals.endpoint import Prompt, ToolCall
+from tests.support.examples import run_example
 
-from aios_evals.endpoint import Endpoint, Prompt, ToolCall
-
-EXAMPLE = Path(__file__).parents[3] / "examples" / "ag2_team.py"
 STEPS = [
     ToolCall("price", {"item": "pear"}),
     ToolCall("total", {"price": 4, "count": 5}),
@@ -28,20 +23,8 @@ def script(prompt: Prompt):
 
 def test_example(tmp_path):
     """It prints its calls of tools and the answer, after five calls to the model."""
-    with Endpoint(reply=script) as endpoint:
-        settings = {"OPENAI_BASE_URL": endpoint.base_url, "OPENAI_API_KEY": "test", "OPENAI_MODEL": "some-model"}
-        done = subprocess.run(
-            [sys.executable, str(EXAMPLE)],
-            env={**os.environ, **settings, "AIOS_TRACE": str(tmp_path / "trace.json")},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        printed = done.stdout.splitlines()
-        assert [line.partition("(")[0] for line in printed] == ["price", "total", "task_writer", "Five pears for 20."]
-        assert len(endpoint.requests) == 5
-    trace = (tmp_path / "trace.json").read_text()
-    assert "clerk" in trace
-    assert "writer" in trace
+    ran = run_example("ag2_team.py", script, tmp_path)
+    assert [line.partition("(")[0] for line in ran.lines] == ["price", "total", "task_writer", "Five pears for 20."]
+    assert ran.requests == 5
+    assert "clerk" in ran.trace
+    assert "writer" in ran.trace

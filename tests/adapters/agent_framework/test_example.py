@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-from aios_evals.endpoint import Endpoint, Prompt, ToolCall
-
-EXAMPLE = Path(__file__).parents[3] / "examples" / "agent_framework_tools.py"
+from aios_evals.endpoint import Prompt, ToolCall
+from tests.support.examples import run_example
 
 
 def script(prompt: Prompt):
@@ -29,25 +23,9 @@ def script(prompt: Prompt):
 
 def test_example(tmp_path):
     """It prints its tools' results and the offer, after five calls to the model."""
-    with Endpoint(reply=script) as endpoint:
-        settings = {
-            "OPENAI_BASE_URL": endpoint.base_url,
-            "OPENAI_API_KEY": "test",
-            "OPENAI_MODEL": "some-model",
-            "AIOS_TRACE": str(tmp_path / "trace.json"),
-        }
-        done = subprocess.run(
-            [sys.executable, str(EXAMPLE)],
-            env={**os.environ, **settings},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == "Here is the offer: Five pears for 20."
-        assert "20" in done.stdout.splitlines()
-        assert len(endpoint.requests) == 5
-    trace = (tmp_path / "trace.json").read_text()
-    assert "clerk" in trace
-    assert "writer" in trace
+    ran = run_example("agent_framework_tools.py", script, tmp_path)
+    assert ran.lines[-1] == "Here is the offer: Five pears for 20."
+    assert "20" in ran.lines
+    assert ran.requests == 5
+    assert "clerk" in ran.trace
+    assert "writer" in ran.trace

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from aios_evals.endpoint import Prompt, ToolCall
+from tests.support.examples import run_example
 
-from aios_evals.endpoint import Endpoint, Prompt, ToolCall
-
-EXAMPLE = Path(__file__).parents[3] / "examples" / "autogen_classic_chat.py"
+SHOWN = ["a function returned 4", "a function returned 20", "20 in all.", "It adds up."]
 
 
 def script(prompt: Prompt):
@@ -23,23 +19,7 @@ def script(prompt: Prompt):
 
 def test_example(tmp_path):
     """It prints what its functions returned, the answer and the review, after four calls to the model."""
-    with Endpoint(reply=script) as endpoint:
-        settings = {"OPENAI_BASE_URL": endpoint.base_url, "OPENAI_API_KEY": "test", "OPENAI_MODEL": "some-model"}
-        done = subprocess.run(
-            [sys.executable, str(EXAMPLE)],
-            env={**os.environ, **settings, "AIOS_TRACE": str(tmp_path / "trace.json")},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        shown = [line for line in done.stdout.splitlines() if line in SHOWN]
-        assert shown == SHOWN, done.stdout
-        assert len(endpoint.requests) == 4
-    trace = (tmp_path / "trace.json").read_text()
-    assert all(name in trace for name in ("planner", "reviewer", "runner"))
-
-
-SHOWN = ["a function returned 4", "a function returned 20", "20 in all.", "It adds up."]
+    ran = run_example("autogen_classic_chat.py", script, tmp_path)
+    assert [line for line in ran.lines if line in SHOWN] == SHOWN, ran.lines
+    assert ran.requests == 4
+    assert all(name in ran.trace for name in ("planner", "reviewer", "runner"))

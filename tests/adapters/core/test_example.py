@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-from aios_evals.endpoint import Endpoint, Prompt
+from aios_evals.endpoint import Prompt
+from tests.support.examples import run_example
 
 LAST = "Write a Python function last(items) that returns the last item of a list, or None when it is empty."
-EXAMPLE = Path(__file__).parents[3] / "examples" / "reflexion.py"
 
 
 def script(prompt: Prompt):
@@ -24,30 +19,15 @@ def script(prompt: Prompt):
 
 def test_example(tmp_path):
     """It solves one task at once and the other by what its tests told it: four calls to the model, of two agents."""
-    with Endpoint(reply=script) as endpoint:
-        settings = {
-            "AIOS_LLM": f"openai:{endpoint.base_url}",
-            "OPENAI_MODEL": "some-model",
-            "AIOS_TRACE": str(tmp_path / "trace.json"),
-        }
-        done = subprocess.run(
-            [sys.executable, str(EXAMPLE)],
-            env={**os.environ, **settings},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        assert [line.partition(":")[0] for line in done.stdout.splitlines()] == [
-            "passed",
-            "Write a Python function double(x) that returns x times two. solved in 1 trials",
-            "failed",
-            "  learnt",
-            "passed",
-            f"{LAST} solved in 2 trials",
-        ]
-        assert len(endpoint.requests) == 4
-    trace = (tmp_path / "trace.json").read_text()
-    assert "programmer-1" in trace
-    assert "programmer-2" in trace
+    ran = run_example("reflexion.py", script, tmp_path, AIOS_LLM="openai:{endpoint}")
+    assert [line.partition(":")[0] for line in ran.lines] == [
+        "passed",
+        "Write a Python function double(x) that returns x times two. solved in 1 trials",
+        "failed",
+        "  learnt",
+        "passed",
+        f"{LAST} solved in 2 trials",
+    ]
+    assert ran.requests == 4
+    assert "programmer-1" in ran.trace
+    assert "programmer-2" in ran.trace

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-from aios_evals.endpoint import Endpoint, Prompt, ToolCall
-
-EXAMPLE = Path(__file__).parents[3] / "examples" / "llama_index_team.py"
+from aios_evals.endpoint import Prompt, ToolCall
+from tests.support.examples import run_example
 
 
 def script(prompt: Prompt):
@@ -28,18 +22,8 @@ def script(prompt: Prompt):
 
 def test_example(tmp_path):
     """It prints its tools' results and the offer, after four calls to the model."""
-    with Endpoint(reply=script) as endpoint:
-        settings = {"OPENAI_BASE_URL": endpoint.base_url, "OPENAI_API_KEY": "test", "OPENAI_MODEL": "some-model"}
-        done = subprocess.run(
-            [sys.executable, str(EXAMPLE)],
-            env={**os.environ, **settings, "AIOS_TRACE": str(tmp_path / "trace.json")},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == "Five pears for 20."
-        assert "total({'price': 4, 'count': 5}) = 20" in done.stdout
-        assert len(endpoint.requests) == 4
-    assert "clerk" in (tmp_path / "trace.json").read_text()
+    ran = run_example("llama_index_team.py", script, tmp_path)
+    assert ran.lines[-1] == "Five pears for 20."
+    assert any("total({'price': 4, 'count': 5}) = 20" in line for line in ran.lines)
+    assert ran.requests == 4
+    assert "clerk" in ran.trace
