@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-from aios_kernel.abi import ChatCall, Delta, Sampling, ToolRequest, Usage
+from aios_kernel.abi import ChatCall, Reply, Sampling, Usage
 
-__all__ = ["Assembled", "chat_call", "usage_of"]
+__all__ = ["chat_call", "model_response", "text_chunk", "usage_of"]
 
 Json = dict[str, Any]
 _SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "seed")
@@ -44,43 +44,26 @@ def usage_of(response: Any) -> Usage | None:
     )
 
 
-class Assembled:
-    """An answer put together of its pieces."""
+def text_chunk(text: str) -> Any:
+    """Return the event of a piece of text."""
+    return import_module("ag2.events").ModelMessageChunk(text)
 
-    def __init__(self) -> None:
-        self._text = ""
-        self._calls: dict[int, ToolRequest] = {}
-        self._finish, self._usage = "stop", Usage()
 
-    def add(self, delta: Delta) -> Any:
-        """Add a piece; return the event of its text, if it has any."""
-        self._text += delta.text
-        self._finish, self._usage = delta.finish_reason or self._finish, delta.usage or self._usage
-        for piece in delta.tool_calls:
-            so_far = self._calls.get(piece.index, ToolRequest(id="", name="", arguments=""))
-            self._calls[piece.index] = ToolRequest(
-                id=piece.id or so_far.id,
-                name=piece.name or so_far.name,
-                arguments=so_far.arguments + piece.arguments,
-            )
-        return import_module("ag2.events").ModelMessageChunk(delta.text) if delta.text else None
-
-    def response(self, model: str) -> Any:
-        """Return the ModelResponse of everything so far."""
-        events = import_module("ag2.events")
-        asked = [self._calls[index] for index in sorted(self._calls)]
-        calls = [events.ToolCallEvent(id=one.id, name=one.name, arguments=one.arguments or "{}") for one in asked]
-        return events.ModelResponse(
-            message=events.ModelMessage(self._text) if self._text else None,
-            tool_calls=events.ToolCallsEvent(calls),
-            usage=events.Usage(
-                prompt_tokens=self._usage.input_tokens,
-                completion_tokens=self._usage.output_tokens,
-                total_tokens=self._usage.total_tokens,
-            ),
-            model=model,
-            finish_reason="tool_calls" if calls else self._finish,
-        )
+def model_response(reply: Reply, model: str) -> Any:
+    """Return the ModelResponse of a reply."""
+    events, used = import_module("ag2.events"), reply.usage
+    calls = [
+        events.ToolCallEvent(id=one.id, name=one.name, arguments=one.arguments or "{}") for one in reply.tool_calls
+    ]
+    return events.ModelResponse(
+        message=events.ModelMessage(reply.text) if reply.text else None,
+        tool_calls=events.ToolCallsEvent(calls),
+        usage=events.Usage(
+            prompt_tokens=used.input_tokens, completion_tokens=used.output_tokens, total_tokens=used.total_tokens
+        ),
+        model=model,
+        finish_reason="tool_calls" if calls else reply.finish_reason,
+    )
 
 
 def _messages(event: Any) -> Iterator[Json]:

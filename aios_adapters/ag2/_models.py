@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from aios_adapters._assembled import Assembled
 from aios_adapters.ag2._identity import FRAMEWORK
-from aios_adapters.ag2._messages import Assembled, chat_call, usage_of
+from aios_adapters.ag2._messages import chat_call, model_response, text_chunk, usage_of
 from aios_adapters.calls import arecord, claiming, enter_llm, given_back, recorded, report
-from aios_kernel.abi import Delta, ToolRequestDelta
 
 if TYPE_CHECKING:
-    from aios_kernel.abi import ChatCall, Reply
+    from aios_kernel.abi import ChatCall
     from aios_kernel.gate import Grant
 
 __all__ = ["call"]
@@ -58,20 +58,11 @@ def call(native: Function) -> Function:
 
 async def _served(grant: Grant, context: Any, model: str) -> Any:
     """The kernel's answer as a ModelResponse; with a context, its text is sent piece by piece as it comes."""
-    whole = Assembled()
     if context is None:
-        whole.add(_delta(await grant.areply()))
-    else:
-        async for delta in grant.adeltas():
-            chunk = whole.add(delta)
-            if chunk is not None:
-                await context.send(chunk)
-    return whole.response(model)
-
-
-def _delta(reply: Reply) -> Delta:
-    calls = (
-        ToolRequestDelta(index=index, id=one.id, name=one.name, arguments=one.arguments)
-        for index, one in enumerate(reply.tool_calls)
-    )
-    return Delta(text=reply.text, tool_calls=tuple(calls), finish_reason=reply.finish_reason, usage=reply.usage)
+        return model_response(await grant.areply(), model)
+    whole = Assembled()
+    async for delta in grant.adeltas():
+        whole.add(delta)
+        if delta.text:
+            await context.send(text_chunk(delta.text))
+    return model_response(whole.reply, model)

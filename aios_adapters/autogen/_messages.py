@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-from aios_kernel.abi import ChatCall, Delta, Sampling, ToolRequest, Usage
+from aios_kernel.abi import ChatCall, Reply, Sampling
 
-__all__ = ["Assembled", "chat_call", "create_result"]
+__all__ = ["chat_call", "create_result"]
 
 Json = dict[str, Any]
 _SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "seed")
@@ -33,43 +33,20 @@ def chat_call(client: Any, messages: Iterable[Any], given: Mapping[str, Any], *,
     )
 
 
-def create_result(text: str, calls: Iterable[ToolRequest], finish: str, usage: Usage) -> Any:
+def create_result(reply: Reply) -> Any:
     """Return a CreateResult; text beside tool calls is the thought."""
     core, models = import_module("autogen_core"), import_module("autogen_core.models")
-    asked = [core.FunctionCall(id=call.id, name=call.name, arguments=call.arguments or "{}") for call in calls]
+    asked = [
+        core.FunctionCall(id=call.id, name=call.name, arguments=call.arguments or "{}") for call in reply.tool_calls
+    ]
+    text, used = reply.text, reply.usage
     return models.CreateResult(
-        finish_reason="function_calls" if asked else finish,
+        finish_reason="function_calls" if asked else reply.finish_reason,
         content=asked or text,
-        usage=models.RequestUsage(prompt_tokens=usage.input_tokens, completion_tokens=usage.output_tokens),
+        usage=models.RequestUsage(prompt_tokens=used.input_tokens, completion_tokens=used.output_tokens),
         cached=False,
         thought=(text or None) if asked else None,
     )
-
-
-class Assembled:
-    """A streamed reply put together."""
-
-    def __init__(self) -> None:
-        self._text = ""
-        self._calls: dict[int, ToolRequest] = {}
-        self._finish, self._usage = "stop", Usage()
-
-    def add(self, delta: Delta) -> None:
-        """Add a piece."""
-        self._text += delta.text
-        self._finish, self._usage = delta.finish_reason or self._finish, delta.usage or self._usage
-        for piece in delta.tool_calls:
-            so_far = self._calls.get(piece.index, ToolRequest(id="", name="", arguments=""))
-            self._calls[piece.index] = ToolRequest(
-                id=piece.id or so_far.id,
-                name=piece.name or so_far.name,
-                arguments=so_far.arguments + piece.arguments,
-            )
-
-    def result(self) -> Any:
-        """Return the CreateResult of everything so far."""
-        calls = [self._calls[index] for index in sorted(self._calls)]
-        return create_result(self._text, calls, self._finish, self._usage)
 
 
 def _message(message: Any) -> Iterator[Json]:

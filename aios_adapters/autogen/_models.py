@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from aios_adapters._assembled import Assembled
 from aios_adapters.autogen import _messages
 from aios_adapters.autogen._cancel import cancellable
 from aios_adapters.autogen._identity import FRAMEWORK
@@ -51,7 +52,7 @@ class _Exchange:
 
     def __init__(self, client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, stream: bool) -> None:
         self._client, self._args, self._kwargs, self._stream = client, args, kwargs, stream
-        self._reply = _messages.Assembled()
+        self._so_far = Assembled()
         self._passed = any(cls.__module__.startswith(_PASSED) for cls in type(client).__mro__)
         #: What cancels the wait for the grant and for a served reply, as it cancels the client's own wait.
         self.token = None if self._passed else kwargs.get("cancellation_token")
@@ -65,15 +66,15 @@ class _Exchange:
 
     def served(self, reply: Reply) -> Any:
         """Return a CreateResult."""
-        return _messages.create_result(reply.text, reply.tool_calls, reply.finish_reason, reply.usage)
+        return _messages.create_result(reply)
 
     def pieces(self, delta: Delta) -> Iterator[Any]:
         """Yield the text, and the CreateResult at the end."""
-        self._reply.add(delta)
+        self._so_far.add(delta)
         if delta.text:
             yield delta.text
         if delta.finish_reason is not None:
-            yield self._reply.result()
+            yield self.served(self._so_far.reply)
 
 
 def _used(item: Any) -> Usage | None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from aios_adapters._assembled import Assembled
 from aios_adapters.llama_index._leaves import Exchange, backed_by
-from aios_adapters.llama_index._messages import Assembled, assistant, openai_message, openai_tool, tool_choice
+from aios_adapters.llama_index._messages import assistant, openai_message, openai_tool, tool_choice
 from aios_kernel.abi import ChatCall, CompletionCall, LLMCall, Sampling, Usage
 
 if TYPE_CHECKING:

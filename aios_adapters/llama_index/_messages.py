@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from aios_kernel.abi import ToolRequest
-
 if TYPE_CHECKING:
-    from aios_kernel.abi import Delta
+    from aios_kernel.abi import ToolRequest
 
-__all__ = ["Assembled", "assistant", "openai_message", "openai_tool", "tool_choice"]
+__all__ = ["assistant", "openai_message", "openai_tool", "tool_choice"]
 
 Json = dict[str, Any]
 _ROLES = {"chatbot": "assistant", "model": "assistant", "function": "tool"}
@@ -69,30 +67,6 @@ def assistant(text: str, calls: Iterable[ToolRequest]) -> Any:
     blocks = [types.TextBlock(text=text)] if text or not asked else []
     blocks += [block(tool_call_id=c.id, tool_name=c.name, tool_kwargs=_arguments(c.arguments)) for c in asked]
     return types.ChatMessage(role=role, blocks=blocks)
-
-
-class Assembled:
-    """A streamed reply put together."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self._calls: dict[int, ToolRequest] = {}
-
-    def add(self, delta: Delta) -> None:
-        """Add a piece."""
-        self.text += delta.text
-        for piece in delta.tool_calls:
-            so_far = self._calls.get(piece.index, ToolRequest(id="", name="", arguments=""))
-            self._calls[piece.index] = ToolRequest(
-                id=piece.id or so_far.id,
-                name=piece.name or so_far.name,
-                arguments=so_far.arguments + piece.arguments,
-            )
-
-    @property
-    def calls(self) -> tuple[ToolRequest, ...]:
-        """The tool calls so far."""
-        return tuple(self._calls[index] for index in sorted(self._calls))
 
 
 def _content(message: Any) -> Any:
