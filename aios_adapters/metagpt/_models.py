@@ -27,6 +27,7 @@ from aios_kernel.abi import ChatCall, Reply, Sampling, Usage
 from aios_kernel.errors import CoreError
 
 if TYPE_CHECKING:
+    from aios_adapters.calls._entry import Entry
     from aios_kernel.gate import Grant
 
 __all__ = ["acompletion", "acompletion_text", "stream_log", "update_costs"]
@@ -49,12 +50,7 @@ def acompletion_text(native: Function) -> Function:
         syscall = enter_llm(FRAMEWORK, one.build)
         if syscall is None:
             return await native(self, *args, **kwargs)
-        with refusals(one.refused):
-            async with syscall as grant:
-                if not grant.lease:
-                    kept = recorded(grant)
-                    return await one.text(grant) if kept is None else given_back(kept)
-                return await _leased(self, grant, lambda: native(self, *args, **kwargs))
+        return await _answered(one, syscall, one.text, lambda: native(self, *args, **kwargs))
 
     return acompletion_text
 
@@ -67,12 +63,7 @@ def acompletion(native: Function) -> Function:
         syscall = None if _uses_the_sdk(self) else enter_llm(FRAMEWORK, one.build)
         if syscall is None:
             return await native(self, *args, **kwargs)
-        with refusals(one.refused):
-            async with syscall as grant:
-                if not grant.lease:
-                    kept = recorded(grant)
-                    return await one.body(grant) if kept is None else given_back(kept)
-                return await _leased(self, grant, lambda: native(self, *args, **kwargs))
+        return await _answered(one, syscall, one.body, lambda: native(self, *args, **kwargs))
 
     return acompletion
 
@@ -99,6 +90,18 @@ def stream_log(native: Function) -> Function:
         return native(msg)
 
     return _llm_stream_log
+
+
+async def _answered(
+    one: _Exchange, syscall: Entry, answer: Callable[[Grant], Awaitable[Any]], native: Callable[[], Awaitable[Any]]
+) -> Any:
+    """Dispatch: what a journal has, the kernel's answer, or MetaGPT's own call."""
+    with refusals(one.refused):
+        async with syscall as grant:
+            if grant.lease:
+                return await _leased(one.llm, grant, native)
+            kept = recorded(grant)
+            return await answer(grant) if kept is None else given_back(kept)
 
 
 async def _leased(llm: Any, grant: Grant, native: Callable[[], Awaitable[Any]]) -> Any:
@@ -131,13 +134,13 @@ class _Exchange:
 
     def __init__(self, llm: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         given = {**dict(zip(("messages", "stream", "timeout"), args, strict=False)), **kwargs}
-        self._llm, self._messages = llm, given.get("messages") or ()
+        self.llm, self._messages = llm, given.get("messages") or ()
         self._stream = bool(given.get("stream"))
         self._call = ChatCall()
 
     def build(self) -> ChatCall | None:
         """Translate the request; None for a human, who types the answer."""
-        llm = self._llm
+        llm = self.llm
         if any(cls.__name__ == "HumanProvider" for cls in type(llm).__mro__):
             return None
         options = _options(llm, self._messages)
@@ -175,7 +178,7 @@ class _Exchange:
     async def body(self, grant: Grant) -> Json:
         """Return what `acompletion` is documented to return, the body of a chat completion."""
         base = import_module("metagpt.provider.base_llm").BaseLLM
-        kind = self._llm.__class__
+        kind = self.llm.__class__
         if kind.get_choice_text is not base.get_choice_text:
             message = f"{kind.__name__}.acompletion has a result of its provider's own: use acompletion_text or aask"
             raise CoreError(message)
@@ -185,12 +188,12 @@ class _Exchange:
 
     def refused(self, error: Any) -> BaseException:
         """What a user of the model's client expects where the kernel refuses a call."""
-        return native_error(self._llm, error)
+        return native_error(self.llm, error)
 
     def _charge(self, usage: Usage) -> None:
         """Add up the costs: providers override the method for usage in their own form, and hand it on in this one."""
         base = import_module("metagpt.provider.base_llm").BaseLLM
-        base._update_costs(self._llm, {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens})
+        base._update_costs(self.llm, {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens})
 
 
 def _options(llm: Any, messages: Iterable[Any]) -> Json:
