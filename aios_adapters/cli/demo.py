@@ -9,6 +9,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+from aios_adapters.cli.models import loaded
 from aios_adapters.cli.tables import show_table
 from aios_kernel.errors import ConfigError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from aios_adapters.demo.programs import Program
     from aios_adapters.demo.runner import Arm
-    from aios_kernel.cores.base import Core
 
 __all__ = ["add_parser"]
 
@@ -106,7 +106,7 @@ def _run(args: argparse.Namespace) -> tuple[Arm, Arm | None]:
         say(f"{framework} is not installed, so its program is left out; to see it: {install}")
     if not programs:
         raise ConfigError("none of the three programs can run: pip install 'aios-adapters[demo]'")
-    core = _ready(args.model)
+    core = loaded(args.model, say)
     baseline = None
     if args.compare:
         _warm_up(programs)
@@ -118,25 +118,6 @@ def _run(args: argparse.Namespace) -> tuple[Arm, Arm | None]:
     with make_view() as view:
         run_arm(arm, trace=args.trace, tick=view.tick)
     return arm, baseline
-
-
-def _ready(model: str) -> Core:
-    """The core, its model downloaded and loaded."""
-    from aios_adapters.cli.models import PullDisplay
-    from aios_adapters.demo.live import say
-    from aios_kernel import models
-    from aios_kernel.cores.registry import core
-
-    if model == "embedded" and not models.installed(models.DEFAULT):
-        say(f"downloading the embedded model ({models.DEFAULT}), once:")
-        with PullDisplay() as display:
-            models.pull(progress=display)
-    found = core(model)
-    load: Any = getattr(found, "load", None)
-    if load is not None:
-        say(f"loading {model}")
-        load()
-    return found
 
 
 def _warm_up(programs: Sequence[Program]) -> None:

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 from aios_adapters.cli.tables import rich_console, show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Self
 
-__all__ = ["PullDisplay", "add_parser"]
+    from aios_kernel.cores.base import Core
+
+__all__ = ["PullDisplay", "add_parser", "loaded"]
 
 MEGA = 1_000_000
 
@@ -102,6 +106,23 @@ def _remove(args: argparse.Namespace) -> int:
     else:
         print(f"{args.name} {'deleted' if found else 'was not in the cache'}")
     return 0
+
+
+def loaded(spec: str, say: Callable[[str], None]) -> Core:
+    """The core of this name with its model downloaded and loaded, so that it answers at once; what takes time is said."""
+    from aios_kernel import models
+    from aios_kernel.cores.registry import core
+
+    if spec in {"embedded", f"torch:{models.DEFAULT}"} and not models.installed(models.DEFAULT):
+        say(f"downloading the embedded model ({models.DEFAULT}), once:")
+        with PullDisplay() as display:
+            models.pull(progress=display)
+    found = core(spec)
+    load: Any = getattr(found, "load", None)
+    if load is not None:
+        say(f"loading {spec}")
+        load()
+    return found
 
 
 class PullDisplay:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aios_adapters._access import access_manager
 from aios_adapters._kernels import managers
+from aios_adapters.cli.models import loaded
 from aios_kernel.address import default_address, parse
 from aios_kernel.errors import ConfigError
 
@@ -181,7 +182,7 @@ def _kernel(args: argparse.Namespace, limits: dict[str, dict[str, float]]) -> Ke
         for name in names:
             routes[name] = core
     if args.llm:
-        routes["*"] = _loaded(args.llm)
+        routes["*"] = loaded(args.llm, _say)
     budgets = _budgets(args.budget)
     return Kernel(
         policy=args.policy,
@@ -208,31 +209,13 @@ def _model(text: str) -> tuple[list[str], Core]:
     kind, _, rest = spec.partition(":")
     if kind not in core_names():
         kind, rest, spec = "torch", spec, f"torch:{spec}"
-    core = _loaded(spec)
+    core = loaded(spec, _say)
     if alias:
         return [alias], core
     if kind == "openai":
         raise ConfigError(f"--model {text}: give that server's model a name, as in NAME={text}; or use --llm {text}")
     own: Any = getattr(core, "model", "")
     return list(dict.fromkeys(name for name in (rest or kind, own) if isinstance(name, str) and name)), core
-
-
-def _loaded(spec: str) -> Core:
-    """The core with its model downloaded and loaded: a server that says it is ready answers at once."""
-    from aios_adapters.cli.models import PullDisplay
-    from aios_kernel import models
-    from aios_kernel.cores.registry import core
-
-    if spec in {"embedded", f"torch:{models.DEFAULT}"} and not models.installed(models.DEFAULT):
-        _say(f"downloading the embedded model ({models.DEFAULT}), once:")
-        with PullDisplay() as display:
-            models.pull(progress=display)
-    found = core(spec)
-    load: Any = getattr(found, "load", None)
-    if load is not None:
-        _say(f"loading {spec}")
-        load()
-    return found
 
 
 def _trace(path: str | None, kernel: Kernel) -> Callable[[], None]:

@@ -110,7 +110,8 @@ def test_a_missing_model_is_downloaded_first(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The demonstration says that it downloads the model, shows the stages on stderr, and goes on."""
-    from aios_adapters.cli import demo
+    from aios_adapters.cli.models import loaded
+    from aios_adapters.demo.live import say
 
     def pull(*, progress: Any) -> None:
         for done in (0, 50, 100):
@@ -123,7 +124,7 @@ def test_a_missing_model_is_downloaded_first(
     monkeypatch.setattr(models, "installed", missing)
     monkeypatch.setattr(models, "pull", pull)
     monkeypatch.setitem(registry.BUILT_IN, "embedded", ("tests.adapters.cli.scripted_model", "make"))
-    assert demo._ready("embedded").kind == "scripted"
+    assert loaded("embedded", say).kind == "scripted"
     said = capsys.readouterr()
     assert said.out == ""
     assert [line.strip() for line in said.err.splitlines()[1:]] == ["downloading", "converting"]
