@@ -117,7 +117,8 @@ def _is_model(kind: type[Any]) -> bool:
 def _has_plain_state(kind: Any) -> bool:
     """Whether an object of a framework's own class is its `__dict__`, and can be compared with another."""
     own: list[type[Any]] = [cls for cls in kind.__mro__ if cls is not object]
-    hidden = any(vars(cls).get("__slots__") or "__getstate__" in vars(cls) or "__reduce__" in vars(cls) for cls in own)
+    # What `__getstate__` leaves out is kept here, or found to be no plain data.
+    hidden = any(vars(cls).get("__slots__") or "__reduce__" in vars(cls) for cls in own)
     native = any(cls.__module__ == "builtins" for cls in own)
     return not (hidden or native) and kind.__eq__ is not object.__eq__ and kind.__reduce_ex__ is object.__reduce_ex__
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from aios_adapters._log import warn_once
@@ -11,7 +12,7 @@ from aios_kernel.errors import JournalError
 if TYPE_CHECKING:
     from aios_kernel.gate import Grant
 
-__all__ = ["arecord", "arecord_tool", "given_back", "record", "record_tool", "recorded", "recording"]
+__all__ = ["arecord", "arecord_tool", "given_back", "pieces_back", "record", "record_tool", "recorded", "recording"]
 
 NATIVE = "result"  # the form of what is kept here; the openai SDK's adapter keeps bodies
 
@@ -43,9 +44,21 @@ def given_back(kept: Any, grant: Grant | None = None) -> Any:
         raise JournalError(f"a recorded result cannot be given back, record anew: {error!r}") from error
 
 
-def record(grant: Grant, result: Any, adapter: str) -> None:
-    """Record what a leased call to a model gave; one that cannot be kept will be made again."""
-    if recording(grant) and (data := _kept(grant, result, adapter)) is not None:
+def pieces_back(kept: Any) -> Iterator[Any]:
+    """The pieces of a stream again; raises `JournalError` where the recorded one was left and this one is read on."""
+    yield from given_back(kept)
+    if kept.get("left"):
+        raise JournalError(
+            "a recorded stream was left by its reader here, and now more of it is asked for: record anew"
+        )
+
+
+def record(grant: Grant, result: Any, adapter: str, *, left: bool = False) -> None:
+    """Record what a call to a model gave; one that cannot be kept will be made again.
+
+    `left` says that these are the pieces of a stream up to where its reader had all that it wanted.
+    """
+    if recording(grant) and (data := _kept(grant, result, adapter, left=left)) is not None:
         grant.record(data)  # type: ignore[attr-defined]
 
 
@@ -83,9 +96,9 @@ def _tool(grant: Grant, result: Any) -> dict[str, Any]:
         return {"opaque": str(error)}
 
 
-def _kept(grant: Grant, result: Any, adapter: str) -> Any:
+def _kept(grant: Grant, result: Any, adapter: str, *, left: bool = False) -> Any:
     try:
-        return {NATIVE: {"value": encode(result)}}
+        return {NATIVE: {"value": encode(result), **({"left": True} if left else {})}}
     except Unplain as error:
         warn_once(f"a result of adapter {adapter!r} cannot be journaled, so its call will be made again: {error}")
         grant.unrecorded()  # type: ignore[attr-defined]

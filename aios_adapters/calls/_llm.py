@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from aios_adapters._carried import Claim, assigned, claimed
 from aios_adapters.calls._gate import ReadUsage, Refused, claiming, enter_llm, refusals, report
-from aios_adapters.calls._journal import arecord, given_back, record, recorded, recording
+from aios_adapters.calls._journal import arecord, given_back, pieces_back, record, recorded, recording
 from aios_adapters.calls._steps import astepped, closing, left_early, stepped
 
 if TYPE_CHECKING:
@@ -76,20 +77,26 @@ def llm_stream(
     *,
     usage: ReadUsage | None = None,
     refused: Refused | None = None,
+    enough: Callable[[], bool] | None = None,
 ) -> Generator[T, None, None]:
-    """Make one streamed call; `pieces` turns each delta into the framework's items and may keep state."""
+    """Make one streamed call; `pieces` turns each delta into the framework's items and may keep state.
+
+    `enough` says, of a stream that is left, whether its reader always leaves it there: then it is recorded as far as that.
+    """
     syscall = enter_llm(adapter, build)
     if syscall is None:
         yield from native()
         return
     with refusals(refused), syscall as grant, left_early(grant):
         if grant.lease:
-            yield from _watched(grant, native, usage, adapter)
+            yield from _kept(grant, _watched(grant, native, usage), adapter, enough)
         elif (kept := recorded(grant)) is not None:
-            yield from given_back(kept)
-        else:
+            yield from pieces_back(kept)
+        elif enough is None:
             for delta in grant.deltas():
                 yield from pieces(delta)
+        else:
+            yield from _kept(grant, (one for delta in grant.deltas() for one in pieces(delta)), adapter, enough)
 
 
 async def allm_stream(
@@ -116,7 +123,7 @@ async def allm_stream(
                         async for item in items:
                             yield item
                 elif (kept := recorded(grant)) is not None:
-                    for item in given_back(kept):
+                    for item in pieces_back(kept):
                         yield item
                 else:
                     async with closing(grant.adeltas()) as deltas:
@@ -125,22 +132,34 @@ async def allm_stream(
                                 yield item
 
 
-def _watched(
-    grant: Grant, native: Callable[[], Iterable[T]], usage: ReadUsage | None, adapter: str
+def _kept(
+    grant: Grant, items: Generator[T, None, None], adapter: str, enough: Callable[[], bool] | None
 ) -> Generator[T, None, None]:
+    """Record a stream when it has been read, or left where it always is."""
+    seen: list[T] | None = [] if recording(grant) else None
+    try:
+        with contextlib.closing(items):
+            for item in items:
+                if seen is not None:
+                    seen.append(item)
+                yield item
+        if seen is not None and grant.lease:  # what is served is recorded as it comes
+            record(grant, seen, adapter)
+    except GeneratorExit:
+        if seen is not None and enough is not None and enough():
+            record(grant, seen, adapter, left=True)
+        raise
+
+
+def _watched(grant: Grant, native: Callable[[], Iterable[T]], usage: ReadUsage | None) -> Generator[T, None, None]:
     """Run the framework's stream with the guard set inside it and never in its consumer."""
     claim = Claim(grant)
-    seen: list[T] | None = [] if recording(grant) else None
     try:
         for index, item in enumerate(stepped(native, lambda: assigned(claimed, claim))):
             if index == 0:
                 grant.first_token()
             report(grant, usage, item)
-            if seen is not None:
-                seen.append(item)
             yield item
-        if seen is not None:
-            record(grant, seen, adapter)
     finally:
         claim.open = False
 

@@ -29,6 +29,8 @@ class _Llm:
     def __init__(self, llm: Any, *, split: bool) -> None:
         self._llm, self._split = llm, split
         self._open: list[Generator[Any, None, None]] = []
+        #: Whether the parser has ended by itself, and left what it did not read on purpose.
+        self.parsed = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._llm, name)
@@ -43,6 +45,7 @@ class _Llm:
             exchange.pieces,
             usage=usage_in,
             refused=exchange.refused,
+            enough=lambda: self.parsed,
         )
         self._open.append(stream)
         return stream
@@ -112,5 +115,6 @@ def _gated(native: Function, llm: Any, params: Any, *, split: bool) -> Iterator[
     seen = _Llm(llm, split=split)
     try:
         yield from native(seen, params)
+        seen.parsed = True
     finally:
         seen.close()

@@ -69,7 +69,7 @@ class Exchange:
 
     def replayed(self, body: Mapping[str, str]) -> Any:
         """The SDK's own result for a body that was recorded; an awaitable of it for an asynchronous client."""
-        headers = {"content-type": body["type"], "x-request-id": body["id"]}
+        headers = {"content-type": body["type"], **({"x-request-id": body["id"]} if body["id"] else {})}
         library = _library(self._request)
         return self._process(
             library.Response(200, headers=headers, request=self._request, content=body["text"].encode())

@@ -159,10 +159,10 @@ class ReplayGrant:
 class RecordingGrant:
     """A kernel's grant whose answer is recorded, and on the disk before the caller has it."""
 
-    __slots__ = ("_asked", "_journal", "inner", "usage")
+    __slots__ = ("_asked", "_done", "_journal", "inner", "usage")
 
     def __init__(self, journal: Journal, asked: Asked, inner: Grant) -> None:
-        self._journal, self._asked, self.inner = journal, asked, inner
+        self._journal, self._asked, self.inner, self._done = journal, asked, inner, False
         self.usage: Usage | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -254,4 +254,6 @@ class RecordingGrant:
         return self._written(Record(deltas=tuple(seen))) if seen[-1].finish_reason is not None else None
 
     def _written(self, record: Record) -> Ticket | None:
-        return self._journal.write(self._asked, record)
+        """Queue the answer; a call has one, and what says it first is heard."""
+        done, self._done = self._done, True
+        return None if done else self._journal.write(self._asked, record)

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import datetime as dt
 import enum
+import itertools
 import json
 import uuid
 from typing import Any
@@ -17,6 +18,7 @@ import aios_adapters
 from aios_adapters import calls
 from aios_adapters.calls._codec import Unplain, decode, encode
 from aios_kernel.abi import ChatCall, ToolCall
+from aios_kernel.cores.scripted import ScriptedCore
 from aios_kernel.errors import JournalDivergence, JournalError
 
 
@@ -69,6 +71,17 @@ class Event:
         return f"Event({self.text!r})"
 
 
+class Pickled(Event):
+    """One that leaves out of a pickle what it holds for the framework."""
+
+    def __init__(self, text, raw=None):
+        super().__init__(text)
+        self.raw = raw
+
+    def __getstate__(self):
+        return {"text": self.text, "listeners": ()}
+
+
 class Opaque:
     pass
 
@@ -82,6 +95,7 @@ VALUES = [
     Word("w"),
     Point(1, (2, 3)),
     Event("e"),
+    Pickled("p", raw=[1]),
     Whole(parts=[Special(text="t", more=2)], made=dt.datetime(2020, 1, 1), aliasName=4, other=[1]),  # noqa: DTZ001
 ]
 
@@ -106,7 +120,15 @@ def test_a_model_keeps_what_it_was_given():
 
 
 @pytest.mark.parametrize(
-    "value", [Opaque(), [1, {"x": object()}], lambda: 1, float("nan"), type("Local", (str,), {})("x")]
+    "value",
+    [
+        Opaque(),
+        Pickled("p", raw=object()),
+        [1, {"x": object()}],
+        lambda: 1,
+        float("nan"),
+        type("Local", (str,), {})("x"),
+    ],
 )
 def test_what_cannot_come_back_is_told(value):
     """Nothing is kept that would be given back as something else."""
@@ -278,3 +300,43 @@ def test_a_tool_s_answer_names_this_run_s_request(tmp_path):
     aios_adapters.disable()
     aios_adapters.enable(journal=tmp_path / "j")
     assert tool("call_2") == {"tool_call_id": "call_2", "content": "for call_1"}
+
+
+def _left(done, *, enough, read=1):
+    """Read so many pieces of a stream, then leave it; `done` hears where the work was really done."""
+
+    def native():
+        done.append("native")
+        yield from range(3)
+
+    chat = ChatCall(model="m", stream=True, messages=[{"role": "user", "content": "hi"}])
+    items = calls.llm_stream("x", lambda: chat, native, lambda delta: [delta.text], enough=lambda: enough)
+    got = list(itertools.islice(items, read))
+    items.close()
+    return got
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_a_stream_that_its_reader_always_leaves_is_kept_as_far_as_that(tmp_path, served):
+    """Left on purpose it is an answer, of which there is no more than was read; left otherwise it is none."""
+    done: list[Any] = []
+
+    def script(call):
+        done.append(call)
+        return "a b c"
+
+    def enable():
+        aios_adapters.disable()
+        aios_adapters.enable(journal=tmp_path / "j", llm=ScriptedCore(script) if served else None)
+
+    for enough, recorded in ((False, 0), (True, 1), (True, 0)):
+        enable()
+        first = _left(done, enough=enough)
+        kernel: Any = aios_adapters.kernel()
+        assert kernel.journal.counts["recorded"] == recorded
+    assert len(done) == 2
+    enable()
+    with pytest.raises(JournalError, match="left by its reader"):
+        _left(done, enough=True, read=2)
+    assert first == (["a "] if served else [0])
+    assert len(done) == 2

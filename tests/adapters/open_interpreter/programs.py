@@ -25,6 +25,7 @@ def script(prompt):
     if told(prompt.messages):
         return "All done."
     language, code = ("python", "print(6*7)") if "python" in prompt.user_text else ("shell", CODE)
+    code = prompt.user_text.partition("run: ")[2] or code
     if prompt.tools:
         return ToolCall("execute", {"language": language, "code": code})
     return f"Let me see.\n```{language}\n{code}\n```\nand more"
@@ -73,6 +74,19 @@ def stream(url: str, *, functions: bool = False):
 def outputs(messages) -> list[str]:
     """What the code runs gave, as the model reads it."""
     return [message["content"].strip() for message in messages if message["role"] == "computer"]
+
+
+#: name: (conversation, its calls to a model, its runs of code)
+PROGRAMS = {
+    "text": (chat, 2, 1),
+    "tools": (lambda url: chat(url, functions=True), 2, 1),
+    "streamed": (stream, 2, 1),
+}
+
+
+def seen(result: object) -> str:
+    """The whole of a result."""
+    return repr(result)
 
 
 def requests(endpoint) -> list[str]:
