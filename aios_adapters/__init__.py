@@ -42,6 +42,7 @@ def enable(
     access: Any = _NOT_GIVEN,
     audit: str | os.PathLike[str] | None = _NOT_GIVEN,
     data: str | os.PathLike[str] | None = _NOT_GIVEN,
+    memory: bool = _NOT_GIVEN,
     openai_legacy: bool = _NOT_GIVEN,
     journal: str | os.PathLike[str] | None = _NOT_GIVEN,
     journal_mode: str = _NOT_GIVEN,
@@ -72,6 +73,8 @@ def enable(
         audit: file that takes down what was allowed and denied, each entry bound to the one before.
         data: folder for what agents keep; with one, the kernel serves memory, files and tools, and writes there when
             they are used.
+        memory: keep what frameworks' own memories in this process keep (messages, checkpoints, stores) in the kernel's memory
+            too, item by item: it is found, limited and permitted there, and read back where it was changed there.
         openai_legacy: reinstate `openai.ChatCompletion.create` and the other calls of the openai SDK's 0.x on later
             versions, until `disable()`.
         journal: file that keeps what calls to models and tools were answered; a program that is run again is answered
@@ -102,6 +105,7 @@ def enable(
         "access": access,
         "audit": audit,
         "data": data,
+        "memory": memory,
         "openai_legacy": openai_legacy,
         "journal": journal,
         "journal_mode": journal_mode,

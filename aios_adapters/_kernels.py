@@ -35,14 +35,23 @@ def make_kernel(settings: Settings) -> Gate:
         record_content=settings.record_content,
         budgets=settings.budgets,
         prices=settings.prices,
-        managers=managers(settings.data, access),
+        managers=managers(settings.data, access, memory=settings.memory),
         checks=() if access is None else (access.check,),
     )
 
 
-def managers(data: str | os.PathLike[str] | None, access: AccessManager | None) -> tuple[Manager, ...]:
-    """The access manager, if there is one, and those that keep what they keep below a folder, if there is that."""
+def managers(
+    data: str | os.PathLike[str] | None, access: AccessManager | None, *, memory: bool = False
+) -> tuple[Manager, ...]:
+    """The access manager, if there is one, and those that keep what they keep below a folder, if there is that.
+
+    With `memory` and no folder there is a memory that ends with the process.
+    """
     given = () if access is None else (access,)
+    if data is None and memory:
+        from aios_kernel.memory import MemoryManager
+
+        return (*given, MemoryManager("memory", allowed=None if access is None else access.allowed))
     if data is None:
         return given
     from aios_kernel.managers.standard import standard_managers

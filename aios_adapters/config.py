@@ -38,6 +38,7 @@ class Settings:
     access: Any = None
     audit: str | None = None
     data: str | None = None
+    memory: bool = False
     openai_legacy: bool = False
     journal: str | None = None
     journal_mode: str = "record"
@@ -112,6 +113,7 @@ ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
         str,
         "folder below which the kernel keeps memory and files of agents, and its tools their results",
     ),
+    "AIOS_MEMORY": ("memory", _flag, "1: what frameworks' own memories keep is kept in the kernel's memory too"),
     "AIOS_KERNEL": ("kernel", str, "use the kernel of another process: unix:PATH, tcp:HOST:PORT or auto"),
     "AIOS_ON_KERNEL_LOSS": ("on_kernel_loss", str, "run: make calls without a kernel while that one cannot be reached"),
     "AIOS_JOURNAL": ("journal", str, "file that keeps what calls were answered, and answers them when it is run again"),

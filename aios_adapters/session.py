@@ -16,6 +16,7 @@ from aios_adapters._kernels import journaled, make_kernel, start_trace
 from aios_adapters._log import log, warn_once
 from aios_adapters.adapter import Adapter, AdapterError, Broken, load_all
 from aios_adapters.patching import AddedModules, ImportHooks, Moved, Patcher
+from aios_adapters.shelves import Shelves
 from aios_kernel.errors import ConfigError, KernelClosed, KernelLost, SyscallError, UnknownName
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Session:
         self.owned = kernel is None
         self.ended = False
         self.patcher, self.added = Patcher(), AddedModules()
+        self.shelves = Shelves()
         self._lock = threading.RLock()
         self._count_lock = threading.Lock()
         self.entries = {entry.name: entry for entry in _chosen(settings)}
@@ -116,6 +118,7 @@ class Session:
         """Forget, in a forked child, what threads of the parent hold."""
         self._lock, self._count_lock = threading.RLock(), threading.Lock()
         self.patcher.renew_lock()
+        self.shelves.renew_locks()
 
     # Patching -----------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aios_adapters.autogen import _kept
 from aios_adapters.autogen._identity import FRAMEWORK
 from aios_adapters.calls import Store
 from aios_adapters.patching import Patch
@@ -13,7 +14,7 @@ __all__ = ["PATCHES"]
 
 _MEMORY = "autogen_core.memory"
 _CONTEXT = "autogen_core.model_context"
-_store = Store(FRAMEWORK)
+_memories, _contexts = Store(FRAMEWORK, _kept.memory), Store(FRAMEWORK, _kept.context)
 
 
 def _text(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -25,16 +26,18 @@ def _text(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]
 
 # A memory's `update_context` asks the memory and adds to the agent's context, which is another store.
 PATCHES = [
-    Patch(module=_MEMORY, path="Memory.update_context", wrap=_store.coroutine("retrieve"), subclasses="only"),
-    Patch(module=_MEMORY, path="Memory.query", wrap=_store.coroutine("retrieve", _text), subclasses="only"),
-    Patch(module=_MEMORY, path="Memory.add", wrap=_store.coroutine("add", _text), subclasses="only"),
-    Patch(module=_MEMORY, path="Memory.clear", wrap=_store.coroutine("remove"), subclasses="only"),
+    Patch(module=_MEMORY, path="Memory.update_context", wrap=_memories.coroutine("retrieve"), subclasses="only"),
+    Patch(module=_MEMORY, path="Memory.query", wrap=_memories.coroutine("retrieve", _text), subclasses="only"),
+    Patch(module=_MEMORY, path="Memory.add", wrap=_memories.coroutine("add", _text), subclasses="only"),
+    Patch(module=_MEMORY, path="Memory.clear", wrap=_memories.coroutine("remove"), subclasses="only"),
     Patch(
         module=_CONTEXT,
         path="ChatCompletionContext.add_message",
-        wrap=_store.coroutine("add", _text),
+        wrap=_contexts.coroutine("add", _text),
         subclasses=True,
     ),
-    Patch(module=_CONTEXT, path="ChatCompletionContext.get_messages", wrap=_store.coroutine("get"), subclasses="only"),
-    Patch(module=_CONTEXT, path="ChatCompletionContext.clear", wrap=_store.coroutine("remove"), subclasses=True),
+    Patch(
+        module=_CONTEXT, path="ChatCompletionContext.get_messages", wrap=_contexts.coroutine("get"), subclasses="only"
+    ),
+    Patch(module=_CONTEXT, path="ChatCompletionContext.clear", wrap=_contexts.coroutine("remove"), subclasses=True),
 ]

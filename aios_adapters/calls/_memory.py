@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from aios_adapters._carried import assigned, memory_stack
 from aios_adapters.calls._gate import enter
 from aios_adapters.calls._steps import astepped, closing, left_early, stepped
+from aios_adapters.calls._visits import Visit, visit
 from aios_kernel.abi import MemoryCall
 
 if TYPE_CHECKING:
     from aios_adapters.calls._entry import Entry
+    from aios_adapters.shelves import Keeper
 
 __all__ = ["Store", "amemory_call", "amemory_stream", "memory_call", "memory_stream"]
 
@@ -23,20 +25,39 @@ Verb = Literal["add", "get", "update", "remove", "retrieve", "list"]
 Describe = Callable[["tuple[Any, ...]", Mapping[str, Any]], Mapping[str, Any]]
 
 
-def memory_call(adapter: str, build: Callable[[], MemoryCall | None], run: Callable[[], T], *, key: Any = None) -> T:
+def memory_call(
+    adapter: str,
+    build: Callable[[], MemoryCall | None],
+    run: Callable[[], T],
+    *,
+    key: Any = None,
+    at: Visit | None = None,
+) -> T:
     """Read or write memory through the gate; a refusal raises `SyscallError`.
 
-    A call made inside another of the same `key` (a method that calls its siblings on the same store) is a part of it.
+    A call made inside another of the same `key` (a method that calls its siblings on the same store) is a part of it. `at` is the
+    store's shelf in the kernel's memory, if it has one.
     """
     syscall = _enter_memory(adapter, build, key)
     if syscall is None:
         return run()
     with syscall, _in_memory(key):
-        return run()
+        if at is None:
+            return run()
+        at.before()
+        try:
+            return run()
+        finally:  # also a method that raised may have changed something
+            at.after()
 
 
 async def amemory_call(
-    adapter: str, build: Callable[[], MemoryCall | None], run: Callable[[], Awaitable[T]], *, key: Any = None
+    adapter: str,
+    build: Callable[[], MemoryCall | None],
+    run: Callable[[], Awaitable[T]],
+    *,
+    key: Any = None,
+    at: Visit | None = None,
 ) -> T:
     """Read or write memory through the gate, in the caller's event loop."""
     syscall = _enter_memory(adapter, build, key)
@@ -44,7 +65,13 @@ async def amemory_call(
         return await run()
     async with syscall:
         with _in_memory(key):
-            return await run()
+            if at is None:
+                return await run()
+            await at.abefore()
+            try:
+                return await run()
+            finally:
+                await at.aafter()
 
 
 def memory_stream(
@@ -80,11 +107,12 @@ class Store:
     """Makes wrappers for the methods of a framework's stores, for a table of patches.
 
     Each method is one call of a verb. `describe` says what for, in plain data; a method that calls others of the same
-    store is one call.
+    store is one call. `keeper(store)` says how the store keeps its items, None for one that keeps them where it likes:
+    with `enable(memory=True)` they are in the kernel's memory too.
     """
 
-    def __init__(self, adapter: str) -> None:
-        self._adapter = adapter
+    def __init__(self, adapter: str, keeper: Callable[[Any], Keeper | None] | None = None) -> None:
+        self._adapter, self._keeper = adapter, keeper
 
     def plain(self, verb: Verb, describe: Describe | None = None) -> Callable[[Function], Function]:
         """Wrap a method."""
@@ -93,7 +121,11 @@ class Store:
             def method(store: Any, *args: Any, **kwargs: Any) -> Any:
                 build = self._builder(verb, describe, native, store, args, kwargs)
                 return memory_call(
-                    self._adapter, build, lambda: native(store, *args, **kwargs), key=(self._adapter, id(store))
+                    self._adapter,
+                    build,
+                    lambda: native(store, *args, **kwargs),
+                    key=(self._adapter, id(store)),
+                    at=self._visit(describe, store, args, kwargs),
                 )
 
             return method
@@ -107,7 +139,11 @@ class Store:
             async def method(store: Any, *args: Any, **kwargs: Any) -> Any:
                 build = self._builder(verb, describe, native, store, args, kwargs)
                 return await amemory_call(
-                    self._adapter, build, lambda: native(store, *args, **kwargs), key=(self._adapter, id(store))
+                    self._adapter,
+                    build,
+                    lambda: native(store, *args, **kwargs),
+                    key=(self._adapter, id(store)),
+                    at=self._visit(describe, store, args, kwargs),
                 )
 
             return method
@@ -144,6 +180,11 @@ class Store:
             return method
 
         return wrap
+
+    def _visit(
+        self, describe: Describe | None, store: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Visit | None:
+        return visit(store, self._keeper, lambda: describe(args, kwargs) if describe is not None else {})
 
     def _builder(
         self,

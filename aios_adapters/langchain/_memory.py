@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aios_adapters.calls import Store, amemory_call, memory_call
+from aios_adapters.calls import Store, Visit, amemory_call, memory_call, visit
+from aios_adapters.langchain import _kept
 from aios_adapters.langchain._leaves import NAME
 from aios_adapters.patching import Patch
 from aios_kernel.abi import MemoryCall
@@ -17,7 +18,7 @@ _SAVER = "langgraph.checkpoint.base"
 _STORE = "langgraph.store.base"
 _HISTORY = "langchain_core.chat_history"
 _RUNNABLE = "langchain_core.runnables.history"
-_store = Store(NAME)
+_savers, _histories = Store(NAME, _kept.saver), Store(NAME, _kept.history)
 
 
 def _thread(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -27,6 +28,12 @@ def _thread(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, An
         return {"thread_id": config}
     found: Mapping[str, Any] = config.get("configurable") or {} if config else {}
     return {key: str(found[key]) for key in ("thread_id", "checkpoint_ns", "checkpoint_id") if found.get(key)}
+
+
+def _put(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Which conversation, and which of its channels have new values."""
+    versions: Any = args[3] if len(args) > 3 else kwargs.get("new_versions")
+    return {**_thread(args, kwargs), "versions": dict(versions or {})}
 
 
 # Stores: one batch of operations is one call -----------------------------------------------------------------------
@@ -41,7 +48,9 @@ def batch(native: Function) -> Function:
     def batch(self: Any, ops: Any) -> Any:
         # It may be an iterator, which is read once.
         ops = list(ops)
-        return memory_call(NAME, lambda: _batch(self, ops), lambda: native(self, ops), key=(NAME, id(self)))
+        return memory_call(
+            NAME, lambda: _batch(self, ops), lambda: native(self, ops), key=(NAME, id(self)), at=_at(self, ops)
+        )
 
     return batch
 
@@ -51,7 +60,9 @@ def abatch(native: Function) -> Function:
 
     async def abatch(self: Any, ops: Any) -> Any:
         ops = list(ops)
-        return await amemory_call(NAME, lambda: _batch(self, ops), lambda: native(self, ops), key=(NAME, id(self)))
+        return await amemory_call(
+            NAME, lambda: _batch(self, ops), lambda: native(self, ops), key=(NAME, id(self)), at=_at(self, ops)
+        )
 
     return abatch
 
@@ -67,6 +78,10 @@ def _batch(store: Any, ops: list[Any]) -> MemoryCall | None:
         verb=verb,
         arguments={"store": type(store).__name__, "operation": "batch", "items": [_told(op) for op in ops]},
     )
+
+
+def _at(store: Any, ops: list[Any]) -> Visit | None:
+    return visit(store, _kept.store, lambda: {"namespaces": [op.namespace for op in ops if hasattr(op, "namespace")]})
 
 
 def _told(op: Any) -> dict[str, Any]:
@@ -86,50 +101,60 @@ def enter_history(native: Function) -> Function:
         build = lambda: MemoryCall(  # noqa: E731
             verb="get", arguments={"store": type(history).__name__, "operation": "messages"}
         )
-        return memory_call(NAME, build, lambda: native(self, value, config), key=(NAME, id(history)))
+        return memory_call(
+            NAME,
+            build,
+            lambda: native(self, value, config),
+            key=(NAME, id(history)),
+            at=visit(history, _kept.history, dict),
+        )
 
     return enter_history
 
 
 PATCHES = [
-    Patch(module=_SAVER, path="BaseCheckpointSaver.get_tuple", wrap=_store.plain("get", _thread), subclasses="only"),
-    Patch(module=_SAVER, path="BaseCheckpointSaver.put", wrap=_store.plain("add", _thread), subclasses="only"),
-    Patch(module=_SAVER, path="BaseCheckpointSaver.put_writes", wrap=_store.plain("add", _thread), subclasses="only"),
-    Patch(module=_SAVER, path="BaseCheckpointSaver.list", wrap=_store.generator("list", _thread), subclasses="only"),
+    Patch(module=_SAVER, path="BaseCheckpointSaver.get_tuple", wrap=_savers.plain("get", _thread), subclasses="only"),
+    Patch(module=_SAVER, path="BaseCheckpointSaver.put", wrap=_savers.plain("add", _put), subclasses="only"),
+    Patch(module=_SAVER, path="BaseCheckpointSaver.put_writes", wrap=_savers.plain("add", _thread), subclasses="only"),
+    Patch(module=_SAVER, path="BaseCheckpointSaver.list", wrap=_savers.generator("list", _thread), subclasses="only"),
     Patch(
         module=_SAVER,
         path="BaseCheckpointSaver.delete_thread",
-        wrap=_store.plain("remove", _thread),
+        wrap=_savers.plain("remove", _thread),
         subclasses="only",
     ),
     Patch(
-        module=_SAVER, path="BaseCheckpointSaver.aget_tuple", wrap=_store.coroutine("get", _thread), subclasses="only"
+        module=_SAVER, path="BaseCheckpointSaver.aget_tuple", wrap=_savers.coroutine("get", _thread), subclasses="only"
     ),
-    Patch(module=_SAVER, path="BaseCheckpointSaver.aput", wrap=_store.coroutine("add", _thread), subclasses="only"),
+    Patch(module=_SAVER, path="BaseCheckpointSaver.aput", wrap=_savers.coroutine("add", _put), subclasses="only"),
     Patch(
-        module=_SAVER, path="BaseCheckpointSaver.aput_writes", wrap=_store.coroutine("add", _thread), subclasses="only"
+        module=_SAVER, path="BaseCheckpointSaver.aput_writes", wrap=_savers.coroutine("add", _thread), subclasses="only"
     ),
     Patch(
         module=_SAVER,
         path="BaseCheckpointSaver.alist",
-        wrap=_store.asynchronous_generator("list", _thread),
+        wrap=_savers.asynchronous_generator("list", _thread),
         subclasses="only",
     ),
     Patch(
         module=_SAVER,
         path="BaseCheckpointSaver.adelete_thread",
-        wrap=_store.coroutine("remove", _thread),
+        wrap=_savers.coroutine("remove", _thread),
         subclasses="only",
     ),
     Patch(module=_STORE, path="BaseStore.batch", wrap=batch, subclasses="only"),
     Patch(module=_STORE, path="BaseStore.abatch", wrap=abatch, subclasses="only"),
     # The base's own forms call one another: all of them are gated, and the outermost is the call. Its test whether a
     # class has an `add_messages` of its own holds, since both sides of it are the same function.
-    Patch(module=_HISTORY, path="BaseChatMessageHistory.add_message", wrap=_store.plain("add"), subclasses=True),
-    Patch(module=_HISTORY, path="BaseChatMessageHistory.add_messages", wrap=_store.plain("add"), subclasses=True),
-    Patch(module=_HISTORY, path="BaseChatMessageHistory.aadd_messages", wrap=_store.coroutine("add"), subclasses=True),
-    Patch(module=_HISTORY, path="BaseChatMessageHistory.aget_messages", wrap=_store.coroutine("get"), subclasses=True),
-    Patch(module=_HISTORY, path="BaseChatMessageHistory.clear", wrap=_store.plain("remove"), subclasses="only"),
-    Patch(module=_HISTORY, path="BaseChatMessageHistory.aclear", wrap=_store.coroutine("remove"), subclasses=True),
+    Patch(module=_HISTORY, path="BaseChatMessageHistory.add_message", wrap=_histories.plain("add"), subclasses=True),
+    Patch(module=_HISTORY, path="BaseChatMessageHistory.add_messages", wrap=_histories.plain("add"), subclasses=True),
+    Patch(
+        module=_HISTORY, path="BaseChatMessageHistory.aadd_messages", wrap=_histories.coroutine("add"), subclasses=True
+    ),
+    Patch(
+        module=_HISTORY, path="BaseChatMessageHistory.aget_messages", wrap=_histories.coroutine("get"), subclasses=True
+    ),
+    Patch(module=_HISTORY, path="BaseChatMessageHistory.clear", wrap=_histories.plain("remove"), subclasses="only"),
+    Patch(module=_HISTORY, path="BaseChatMessageHistory.aclear", wrap=_histories.coroutine("remove"), subclasses=True),
     Patch(module=_RUNNABLE, path="RunnableWithMessageHistory._enter_history", wrap=enter_history),
 ]

@@ -226,7 +226,7 @@ class MemoryCall(Call):
 
     kind: ClassVar[str] = "memory"
 
-    verb: Literal["add", "get", "update", "remove", "retrieve", "list"]
+    verb: Literal["add", "get", "update", "remove", "retrieve", "list", "sync"]
     arguments: JSON = field(default_factory=dict[str, Any])
 
     @property

@@ -19,6 +19,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "remove": ("id", "version", "agent"),
     "retrieve": ("query", "k", "where", "mode", "agent", "agents"),
     "list": ("where", "limit", "after", "agent"),
+    "sync": ("shelf", "after", "put", "remove", "source", "agent"),
 }
 
 
@@ -76,6 +77,34 @@ class Arguments:
         value = self._values.get("where")
         if value is not None and not isinstance(value, dict):
             raise StoreError(f"memory {self._verb}: where is an object such as {{'topic': 'x'}}, not {value!r}")
+        return value  # pyright: ignore[reportUnknownVariableType]
+
+    def items(self, name: str) -> list[dict[str, Any]]:
+        """Notes to write: objects with `id`, `text` and `metadata`."""
+        found: list[dict[str, Any]] = []
+        for item in self._list(name):
+            if (
+                not isinstance(item, dict)
+                or not isinstance(item.get("id"), str)
+                or not isinstance(item.get("text"), str)
+            ):  # pyright: ignore[reportUnknownMemberType]
+                raise StoreError(f"memory {self._verb}: {name} has objects with id, text and metadata, not {item!r}")
+            found.append(
+                {"id": item["id"], "text": item["text"], "metadata": checked_metadata(item.get("metadata", {}))}
+            )
+        return found
+
+    def names(self, name: str) -> list[str]:
+        """A list of texts."""
+        found = self._list(name)
+        if not all(isinstance(one, str) for one in found):
+            raise StoreError(f"memory {self._verb}: {name} is a list of ids, not {found!r}")
+        return found
+
+    def _list(self, name: str) -> list[Any]:
+        value: Any = self._values.get(name) or []
+        if not isinstance(value, list):
+            raise StoreError(f"memory {self._verb}: {name} is a list, not {value!r}")
         return value  # pyright: ignore[reportUnknownVariableType]
 
     def owners(self, caller: str) -> list[str]:

@@ -16,6 +16,7 @@ from aios_kernel.managers import Manager
 from aios_kernel.memory.arguments import Arguments, owner_named, owner_of
 from aios_kernel.memory.blocks import PREFIX, Blocks
 from aios_kernel.memory.memories import Memories, Writer
+from aios_kernel.memory.shelves import Shelves
 from aios_kernel.memory.transfer import export_notes, import_notes
 from aios_kernel.store import Hybrid, make_store
 
@@ -73,6 +74,7 @@ class MemoryManager(Manager):
         self._hybrid = Hybrid(self.store, embedder or LexicalEmbedder())
         self._blocks = Blocks(self.store, budget, k)
         self._memories = Memories(self._hybrid, self._blocks, now, new_id)
+        self._shelves = Shelves(self._hybrid, self._blocks, now)
         self._progress = progress
         self._embedding = threading.Lock()
         self._background: threading.Thread | None = None
@@ -90,6 +92,8 @@ class MemoryManager(Manager):
         if call.verb == "retrieve":
             return self._memories.retrieve(owners, arguments)
         writer = Writer(process.name, process.agent.framework, arguments.text("source", _this_call(process)))
+        if call.verb == "sync":
+            return self._shelves.sync(owners[0], arguments, writer)
         return getattr(self._memories, call.verb)(owners[0], arguments, writer)
 
     # Besides the calls of agents

@@ -44,9 +44,9 @@ def _shapes(result):
     return [(message.type, message.content) for message in result["messages"]]
 
 
-def _two_turns(url):
+def _two_turns(url, saver=None):
     """A conversation of two turns that its checkpoints tie together."""
-    agent = create_agent(model(url), [weigh], name="bob", checkpointer=InMemorySaver())
+    agent = create_agent(model(url), [weigh], name="bob", checkpointer=saver or InMemorySaver())
     config = {"configurable": {"thread_id": "t1"}}
     agent.invoke(ask("weigh"), config)
     result = agent.invoke(ask("weigh again"), config)
