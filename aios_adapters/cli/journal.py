@@ -109,14 +109,20 @@ def _data(row: Row) -> dict[str, Any]:
         "hash": row.hash,
         "n": row.n,
         "request": json.loads(row.request),
-        "answer": json.loads(row.answer),
+        "answer": _shown(row),
     }
 
 
 def _cells(row: Row) -> list[str]:
     when = datetime.fromtimestamp(row.time, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    asked, answered = _asked(json.loads(row.request)), _answered(json.loads(row.answer))
+    asked, answered = _asked(json.loads(row.request)), _answered(_shown(row))
     return [str(row.id), when, row.agent, row.label, str(row.n), _short(asked), _short(answered)]
+
+
+def _shown(row: Row) -> Any:
+    from aios_kernel.journal import shown
+
+    return shown(json.loads(row.answer))
 
 
 def _asked(request: dict[str, Any]) -> Any:
@@ -138,17 +144,25 @@ def _answered(answer: dict[str, Any]) -> Any:
     native = answer["native"]
     kept = native.get("openai") if isinstance(native, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
     if isinstance(kept, dict):
-        return _message(str(kept.get("text", "")))  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
+        return _message(kept.get("text", ""))  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
     return native.get("result", {}).get("value", native) if isinstance(native, dict) else native  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
 
 
-def _message(body: str) -> Any:
-    """The words in a body of OpenAI's API, where it is one message."""
+def _message(body: Any) -> Any:
+    """The words in a body of OpenAI's API, where it is one message or the stream of one."""
     try:
-        message = json.loads(body)["choices"][0]["message"]
-    except (ValueError, LookupError, TypeError):
+        if isinstance(body, list):
+            events: list[Any] = body
+            return _streamed(events) or events
+        message = body["choices"][0]["message"]
+    except (LookupError, TypeError, AttributeError):
         return body
     return message.get("content") or message
+
+
+def _streamed(events: list[Any]) -> str:
+    choices = [choice for one in events if one != "[DONE]" for choice in one.get("choices") or ()]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
 def _short(value: Any) -> str:

@@ -4,5 +4,6 @@ from aios_kernel.journal._file import Row
 from aios_kernel.journal.diff import compare
 from aios_kernel.journal.gate import Journaled
 from aios_kernel.journal.journal import MODES, Journal, Record
+from aios_kernel.journal.shown import shown
 
-__all__ = ["MODES", "Journal", "Journaled", "Record", "Row", "compare"]
+__all__ = ["MODES", "Journal", "Journaled", "Record", "Row", "compare", "shown"]

@@ -6,6 +6,8 @@ import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
+from aios_kernel.journal.shown import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -60,7 +62,7 @@ def _changed(agent: str, one: Row, other: Row) -> Iterator[str]:
     what = "answer" if one.hash == other.hash else "request"
     yield f"! {agent}: {one.label} (record {one.id}, {other.id}): another {what}"
     pair = (one.answer, other.answer) if what == "answer" else (one.request, other.request)
-    yield from (f"    {line}" for line in request_diff(*map(json.loads, pair))[2:])
+    yield from (f"    {line}" for line in request_diff(*(shown(json.loads(one)) for one in pair))[2:])
 
 
 def _key(row: Row) -> tuple[str, str]:

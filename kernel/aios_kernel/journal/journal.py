@@ -15,8 +15,10 @@ from aios_kernel.abi import AccessCall, Delta, LLMCall, Reply, ToolCall
 from aios_kernel.errors import JournalDivergence, JournalError, UnknownName
 from aios_kernel.fingerprint import fingerprint, request_of
 from aios_kernel.journal._file import File, row_for
+from aios_kernel.journal._seal import Seal
 from aios_kernel.journal.diff import divergence
 from aios_kernel.protocol.values import decode_delta, decode_reply, encode_delta, encode_reply
+from aios_kernel.secrets import redact, redact_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -95,7 +97,8 @@ class Journal:
         self.path, self.mode, self._idempotent = Path(path).absolute(), mode, tuple(idempotent)
         more: dict[str, Any] = {} if crash_point is None else {"crash_point": crash_point}
         self._file = File(self.path, empty=mode == "refresh", readonly=mode == "strict", **more)
-        self._lock = threading.Lock()
+        self._seal = Seal(self.path)
+        self._lock = threading.RLock()  # a stream that is collected while it is held has something to say
         #: How many of a request's answers this run has had, from the journal or from life.
         self._had: dict[tuple[str, str], int] = {}
         self.counts = {"replayed": 0, "recorded": 0, "unrecorded": 0}
@@ -116,7 +119,7 @@ class Journal:
         with self._lock:
             number = self._had.get((who, hash_), 0) + 1
             row = self._file.find(who, hash_, number)
-            record = None if row is None else Record.load(row.answer)
+            record = None if row is None else Record.load(self._seal.open(row.answer))
             if record is not None and record.opaque:
                 record = self._rerun(asked, record)
             if record is not None or row is not None:
@@ -136,11 +139,11 @@ class Journal:
             answer = record.dump()
         except (TypeError, ValueError):
             answer = Record(opaque="data that is not plain").dump()
-        request = json.dumps(redacted(asked.request))
+        request, answer = json.dumps(redacted(asked.request)), self._seal.seal(answer)
         with self._lock:
             self._had[asked.agent, asked.hash] = self._had.get((asked.agent, asked.hash), 0) + 1
             self.counts["recorded"] += 1
-        return self._file.write(row_for(asked.agent, asked.hash, asked.kind, asked.label, request, answer))
+        return self._file.write(row_for(asked.agent, asked.hash, asked.kind, redact(asked.label), request, answer))
 
     def unrecorded(self) -> None:
         """Count a call whose answer could not be kept."""
@@ -148,8 +151,8 @@ class Journal:
             self.counts["unrecorded"] += 1
 
     def rows(self) -> Iterator[Row]:
-        """Everything recorded, in the order in which it was acknowledged."""
-        return self._file.rows()
+        """Everything recorded, in the order in which it was acknowledged, with its answers as they were."""
+        return (replace(row, answer=self._seal.open(row.answer)) for row in self._file.rows())
 
     def left(self) -> list[Row]:
         """What is recorded and was not asked for in this run."""
@@ -165,7 +168,8 @@ class Journal:
 
     def renew(self) -> None:
         """Begin afresh in a forked child, which goes on from where its parent was."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._seal.renew()
         self._file.renew()
 
     def _rerun(self, asked: Asked, record: Record) -> None:
@@ -173,7 +177,7 @@ class Journal:
         if any(fnmatchcase(asked.label, pattern) for pattern in self._idempotent):
             return
         raise JournalError(
-            f"{asked.label!r} of agent {asked.agent!r} has run, and its result ({record.opaque}) could not be recorded: it is "
+            f"{asked.label!r} of agent {asked.agent!r} has run, and its result ({redact(record.opaque)}) could not be recorded: it is "
             f"not run a second time. If that does no harm, declare it: journal_idempotent=[{asked.label!r}]"
         )
 
@@ -186,8 +190,6 @@ class Journal:
 
 def redacted(request: dict[str, Any]) -> dict[str, Any]:
     """A request without its secrets: it is kept for people and for diffs, the answer is found by its hash."""
-    from aios_kernel.secrets import redact_data
-
     return redact_data(request)
 
 
