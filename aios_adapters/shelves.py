@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Keeper", "Shelf", "Shelves", "Values"]
 
 Encoded = tuple[str, Any]
-LARGEST = 15 << 20  # characters of one item: the manager takes no larger ones
+LARGEST = (
+    7 << 20
+)  # characters of one item: a note has its data as a text, and the manager takes none of more than 16 MiB
 
 
 def _nothing(store: Any) -> None:
@@ -34,13 +36,20 @@ class Keeper:
     that ends in "*" stands for every list whose name begins so and that is not given: it is gone. `encode(item)`
     makes an item a text, for people and for search, and plain data; `decode(text, data)` makes it an item again. Without
     `decode`, and where a list is not the store's own, what is changed in the kernel's memory is not read back. `changed(store)`
-    is called where it was.
+    is called where it was. `amend(item, text, data)` takes the place of `decode` for items that have what cannot be written
+    down: it gives a copy of the item, with what is different in its note.
     """
 
     lists: Callable[[Any, Mapping[str, Any]], Mapping[str, Sequence[Any]]]
     encode: Callable[[Any], Encoded]
     decode: Callable[[str, Any], Any] | None = None
     changed: Callable[[Any], None] = _nothing
+    amend: Callable[[Any, str, Any], Any] | None = None
+
+    def again(self) -> Callable[[Any, str, Any], Any] | None:
+        """What makes an item of the item that it was and of its note."""
+        decode = self.decode
+        return self.amend if decode is None else lambda item, text, data: decode(text, data)
 
 
 class Values(MutableSequence[Any]):
@@ -83,6 +92,8 @@ class Shelf:
         self._held: dict[str, list[_Held]] = {}
         self._stamp: int | None = None
         self._unsent: tuple[dict[str, dict[str, Any]], set[str]] = ({}, set())
+        #: What others did that is not in the store yet, by note; None: removed.
+        self._due: dict[str, Mapping[str, Any] | None] = {}
 
     def look(self) -> MemoryCall | None:
         """Ask what was changed in the memory; None before anything is there."""
@@ -97,23 +108,29 @@ class Shelf:
                 self._compare(name, list(items), put, gone, by)
             if not put and not gone:
                 return None
-        return self._call(put, gone - put.keys())
+        return self._call(put, gone)
 
     def take(self, store: Any, answer: Mapping[str, Any], told: Mapping[str, Any]) -> None:
-        """Bring what others changed in the memory into the store."""
+        """Bring what others changed in the memory into the store; what is of a list that `told` is not about waits for it."""
         self._stamp = answer["stamp"]
-        decode = self._keeper.decode
-        if decode is None or not (answer["changed"] or answer["removed"]):
+        again = self._keeper.again()
+        if again is None:
             return
         with self._lock:
+            self._due.update({note["id"]: note for note in answer["changed"]})
+            self._due.update(dict.fromkeys(answer["removed"]))
+            if not self._due:
+                return
             lists = self._keeper.lists(store, told)
-            for note in answer["changed"]:
-                self._change(
-                    lists, note["id"], lambda note=note: decode(_text(note), json.loads(note["metadata"]["data"]))
-                )
-            for name in answer["removed"]:
-                self._change(lists, name, None)
-        self._keeper.changed(store)
+            places = {held.id: (name, held) for name, all_held in self._held.items() for held in all_held}
+            done = False
+            for id_ in list(self._due):
+                name, held = places.get(id_, ("", None))
+                if held is None or name in lists:
+                    note = self._due.pop(id_)
+                    done |= held is not None and self._change(lists[name], held, note, again)
+        if done:
+            self._keeper.changed(store)
 
     def failed(self, call: MemoryCall) -> None:
         """Tell again next time what could not be told."""
@@ -151,15 +168,21 @@ class Shelf:
             if written is not None and written != after[-1].written:
                 after[-1] = _Held(after[-1].id, after[-1].item, written)
                 put[after[-1].id] = self._note(after[-1], name, by)
-        others = {id(held.item): held for held in before[same:]}
+        others: dict[int, list[_Held]] = {}  # an object can be in a list twice
+        for held in before[same:]:
+            others.setdefault(id(held.item), []).append(held)
         for item in items[same:]:
-            held = others.pop(id(item), None)
+            known = others.get(id(item))
+            held = known.pop(0) if known else None
             if held is None:
                 held = _Held(uuid.uuid4().hex, item, self._written(item))
                 if held.written is not None:
                     put[held.id] = self._note(held, name, by)
             after.append(held)
-        gone.update(held.id for held in others.values() if held.written is not None)
+        for held in (held for left in others.values() for held in left):
+            put.pop(held.id, None)
+            if held.written is not None:
+                gone.add(held.id)
         self._held[name] = after
 
     def _all(self, lists: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
@@ -194,22 +217,31 @@ class Shelf:
             metadata["text"] = json.dumps(text)
         return {"id": held.id, "text": _storable(text), "metadata": metadata}
 
-    def _change(self, lists: Mapping[str, Sequence[Any]], id_: str, make: Callable[[], Any] | None) -> None:
-        for name, all_held in self._held.items():
-            items = lists.get(name)
-            at = next((at for at, held in enumerate(all_held) if held.id == id_), None)
-            if at is None or not isinstance(items, MutableSequence):
-                continue
-            held = all_held[at]
-            place = next((place for place, item in enumerate(items) if item is held.item), None)
-            if place is None:
-                continue
-            if make is None:
-                del items[place], all_held[at]
-            else:
-                items[place] = item = make()
-                all_held[at] = _Held(id_, item, self._written(item))
-            return
+    def _change(
+        self,
+        items: Sequence[Any],
+        held: _Held,
+        note: Mapping[str, Any] | None,
+        again: Callable[[Any, str, Any], Any],
+    ) -> bool:
+        """Do to the store's own list what was done to a note; return whether anything was."""
+        place = next((place for place, item in enumerate(items) if item is held.item), None)
+        if place is None or not isinstance(items, MutableSequence):
+            return False
+        if note is None:
+            del items[place]  # it stays held until the next look at the list: the note may be there again by now
+            return True
+        try:
+            text, data = _text(note), json.loads(note["metadata"]["data"])
+            if json.dumps([text, data]) == held.written:
+                return False
+            item = again(held.item, text, data)
+        except Exception:  # noqa: BLE001 - a note may be anybody's, and say anything
+            log.warning("what was changed in a note of %s cannot be read back", self.name, exc_info=True)
+            return False
+        items[place] = item
+        held.item, held.written = item, self._written(item)
+        return True
 
 
 def _storable(text: str) -> str:
@@ -228,25 +260,26 @@ class Shelves:
     def __init__(self) -> None:
         self.run = uuid.uuid4().hex[:8]
         self.lock = threading.Lock()
-        self._shelves: dict[int, Shelf] = {}
+        self._shelves: dict[int, dict[str, Shelf]] = {}
         self._count = 0
 
     def renew_locks(self) -> None:
         """Forget, in a forked child, what threads of the parent hold."""
         self.lock = threading.Lock()
-        for shelf in self._shelves.values():
+        for shelf in (shelf for parts in self._shelves.values() for shelf in parts.values()):
             shelf.renew_lock()
 
-    def of(self, store: Any, keeper: Keeper, owner: Agent) -> Shelf | None:
-        """The shelf of a store; None for an object that cannot be told from the next at its address."""
+    def of(self, store: Any, keeper: Keeper, owner: Agent, part: str = "") -> Shelf | None:
+        """The shelf of a store, or of a part of it; None for an object that cannot be told from the next at its address."""
         with self.lock:
-            found = self._shelves.get(id(store))
-            if found is None:
+            parts = self._shelves.get(id(store))
+            if parts is None:
                 try:
                     weakref.finalize(store, self._shelves.pop, id(store), None).atexit = False
                 except TypeError:
                     return None
+                parts = self._shelves[id(store)] = {}
+            if part not in parts:
                 self._count += 1
-                name = f"{self.run}/{type(store).__name__}/{self._count}"
-                found = self._shelves[id(store)] = Shelf(name, owner, keeper)
-            return found
+                parts[part] = Shelf(f"{self.run}/{type(store).__name__}/{self._count}", owner, keeper)
+            return parts[part]

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from aios_kernel.memory.arguments import Arguments
     from aios_kernel.memory.blocks import Blocks
     from aios_kernel.memory.memories import Writer
-    from aios_kernel.store import Hybrid, Record
+    from aios_kernel.store import Change, Hybrid, Record
 
 __all__ = ["LARGEST", "Shelves"]
 
 LARGEST = 1 << 24  # bytes of one item
-AT_ONCE = 1000  # changes
+AT_ONCE = 1000  # changes that are looked at in one piece
 SHELF = "shelf"  # the name in a note's metadata
 
 
@@ -32,8 +32,8 @@ class Shelves:
     def sync(self, owner: str, arguments: Arguments, writer: Writer) -> dict[str, Any]:
         """Write and remove notes of a shelf, and tell what others did to it since the stamp `after`.
 
-        The answer has `stamp`, for the next time, `changed` (notes) and `removed` (ids). Notes of the same `source` as this call's
-        are not told.
+        The answer has `stamp`, for the next time, `changed` (notes) and `removed` (ids, also of other shelves). Notes of the same
+        `source` as this call's are not told, nor is what was removed so long ago that the store has forgotten it.
         """
         shelf, collection = arguments.text(SHELF), PREFIX + owner
         stamp = self._store.stamp()
@@ -76,14 +76,24 @@ class Shelves:
         return note
 
     def _since(self, collection: str, shelf: str, after: int, source: str) -> tuple[list[dict[str, Any]], list[str]]:
-        changes = self._store.changes(after, AT_ONCE)
-        if changes is None or len(changes) == AT_ONCE:  # too many to follow: look at the whole shelf
-            return [note for note in self._all(collection, shelf) if note["source"] != source], []
-        mine = [change for change in changes if change.collection == collection]
-        removed = [change.id for change in mine if change.version == 0]
-        found = self._store.get(collection, [change.id for change in mine if change.version])
-        notes = [Note.of(record) for record in found if record is not None]
+        changes = self._changes(after)
+        if changes is None:  # look at the whole shelf
+            found, removed = self._store.scan(collection, where={SHELF: shelf}), []
+        else:
+            mine = [change for change in changes if change.collection == collection]
+            removed = [change.id for change in mine if change.version == 0]
+            found = [one for one in self._store.get(collection, [c.id for c in mine if c.version]) if one is not None]
+        notes = [Note.of(record) for record in found]
         return [n.data() for n in notes if n.metadata.get(SHELF) == shelf and n.source != source], removed
 
-    def _all(self, collection: str, shelf: str) -> list[dict[str, Any]]:
-        return [Note.of(record).data() for record in self._store.scan(collection, where={SHELF: shelf})]
+    def _changes(self, after: int) -> list[Change] | None:
+        """All changes behind a stamp; None where the store has forgotten some."""
+        found: list[Change] = []
+        while True:
+            page = self._store.changes(after, AT_ONCE)
+            if page is None:
+                return None
+            found += page
+            if len(page) < AT_ONCE:
+                return found
+            after = page[-1].stamp
