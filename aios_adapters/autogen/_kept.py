@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aios_adapters._wording import Place, exact, put_back, taken_out
 from aios_adapters.shelves import Keeper
 
 __all__ = ["context", "memory"]
 
-_KINDS = ("autogen_core.models", "autogen_core.memory")
+#: What a context keeps. Others are not made of notes, which may be anybody's.
+_MESSAGES = ("SystemMessage", "UserMessage", "AssistantMessage", "FunctionExecutionResultMessage")
 
 
-def _contents(store: Any, told: Mapping[str, Any]) -> Mapping[str, Sequence[Any]]:
-    del told
-    return {"contents": store.content}
+def _class(module: str, name: str) -> Any:
+    return getattr(sys.modules.get(module), name, None)
+
+
+# Model contexts ----------------------------------------------------------------------------------------------------
 
 
 def _messages(store: Any, told: Mapping[str, Any]) -> Mapping[str, Sequence[Any]]:
@@ -23,33 +29,91 @@ def _messages(store: Any, told: Mapping[str, Any]) -> Mapping[str, Sequence[Any]
     return {"messages": store._messages}
 
 
-def _plain(item: Any) -> tuple[str, Any]:
-    """A pydantic object as its text and the rest of it, with the name of its class."""
-    data: dict[str, Any] = item.model_dump(mode="json")
-    made = type(item).__name__
-    text = data.get("content")
-    if not isinstance(text, str) or not isinstance(item.content, str):
-        return "", {"class": made, "fields": data}
-    return text, {"class": made, "fields": {key: value for key, value in data.items() if key != "content"}}
+def _message(message: Any) -> tuple[str, Any]:
+    """A message's words, and all the rest of it; images are in it as PNG."""
+    kind = message.type
+    if kind not in _MESSAGES or type(message) is not _class("autogen_core.models", kind):
+        raise TypeError(f"a {type(message).__name__} is none of AutoGen's own messages")
+    data: Any = message.model_dump(mode="json")
+    return taken_out(_words(data)), data
 
 
-def _again(text: str, data: Any) -> Any:
-    fields = data["fields"]
-    # By name among AutoGen's own: what is in a memory may be anybody's.
-    kind: Any = next(filter(None, (getattr(sys.modules[name], data["class"], None) for name in _KINDS)))
-    return kind.model_validate(fields if "content" in fields else {**fields, "content": text})
+def _message_again(text: str, data: Any) -> Any:
+    if data["type"] not in _MESSAGES:
+        raise ValueError(data["type"])
+    put_back(text, _words(data))
+    return _class("autogen_core.models", data["type"]).model_validate(data)
 
 
-_MEMORY = Keeper(_contents, _plain, _again)
-_CONTEXT = Keeper(_messages, _plain, _again)
+def _words(data: Any) -> list[Place]:
+    """Where a message has words: its content, the parts of it that are text, or the results of tools."""
+    content: Any = data["content"]
+    if isinstance(content, str):
+        return [(data, "content")]
+    if data["type"] == "FunctionExecutionResultMessage":
+        return [(result, "content") for result in content]
+    return [(content, at) for at, part in enumerate(content) if isinstance(part, str)]
+
+
+_CONTEXT = Keeper(_messages, _message, _message_again)
+
+
+def context(of: Any) -> Keeper | None:
+    """How a model's context keeps its messages; None for one that keeps them elsewhere."""
+    return _CONTEXT if isinstance(getattr(of, "_messages", None), list) else None
+
+
+# Memories ----------------------------------------------------------------------------------------------------------
+
+
+def _contents(store: Any, told: Mapping[str, Any]) -> Mapping[str, Sequence[Any]]:
+    del told
+    return {"contents": store.content}
+
+
+def _content(item: Any) -> tuple[str, Any]:
+    """A content of each kind that there is: objects as JSON for people and for search, bytes and images in base64."""
+    if type(item) is not _class("autogen_core.memory", "MemoryContent"):
+        raise TypeError(f"a {type(item).__name__} is not AutoGen's own content")
+    value: Any = item.content
+    rest = {"mime_type": item.model_dump(include={"mime_type"})["mime_type"], "metadata": exact(item.metadata)}
+    rest["enum"] = not isinstance(item.mime_type, str)
+    if isinstance(value, str):
+        return value, {**rest, "kind": "text"}
+    if isinstance(value, dict):
+        return json.dumps(exact(value), ensure_ascii=False), {**rest, "kind": "object"}
+    if isinstance(value, bytes):
+        return "", {**rest, "kind": "bytes", "value": base64.b64encode(value).decode()}
+    return "", {**rest, "kind": "image", "value": value.to_base64()}
+
+
+def _content_again(text: str, data: Any) -> Any:
+    made: Any = _class("autogen_core.memory", "MemoryContent")
+    mime: Any = _class("autogen_core.memory", "MemoryMimeType")
+    return made(
+        content=_value(text, data),
+        mime_type=mime(data["mime_type"]) if data["enum"] else data["mime_type"],
+        metadata=data["metadata"],
+    )
+
+
+def _value(text: str, data: Any) -> Any:
+    if data["kind"] == "text":
+        return text
+    if data["kind"] == "bytes":
+        return base64.b64decode(data["value"])
+    if data["kind"] == "image":
+        return _class("autogen_core", "Image").from_base64(data["value"])
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError("it was an object, and is none now")
+    return found  # pyright: ignore[reportUnknownVariableType]
+
+
+_MEMORY = Keeper(_contents, _content, _content_again)
 
 
 def memory(of: Any) -> Keeper | None:
     """How a memory keeps its contents; None for one that has a place of its own for them."""
-    found = getattr(sys.modules.get("autogen_core.memory"), "ListMemory", None)
+    found = _class("autogen_core.memory", "ListMemory")
     return _MEMORY if found is not None and isinstance(of, found) else None
-
-
-def context(of: Any) -> Keeper | None:
-    """How a model's context keeps its messages."""
-    return _CONTEXT if isinstance(getattr(of, "_messages", None), list) else None

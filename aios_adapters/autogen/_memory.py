@@ -40,4 +40,8 @@ PATCHES = [
         module=_CONTEXT, path="ChatCompletionContext.get_messages", wrap=_contexts.coroutine("get"), subclasses="only"
     ),
     Patch(module=_CONTEXT, path="ChatCompletionContext.clear", wrap=_contexts.coroutine("remove"), subclasses=True),
+    Patch(module=_CONTEXT, path="ChatCompletionContext.save_state", wrap=_contexts.coroutine("list"), subclasses=True),
+    Patch(
+        module=_CONTEXT, path="ChatCompletionContext.load_state", wrap=_contexts.coroutine("update"), subclasses=True
+    ),
 ]
