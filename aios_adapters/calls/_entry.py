@@ -6,12 +6,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from aios_kernel.errors import CoreError, KernelClosed, KernelLost
+from aios_kernel.unscheduled import Unscheduled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from aios_adapters.session import Session
-    from aios_kernel.abi import Delta, Reply, Usage
+    from aios_kernel.abi import Delta, Reply
     from aios_kernel.gate import Grant, Syscall
 
 __all__ = ["Entry"]
@@ -33,7 +34,7 @@ class Entry:
         except (KernelClosed, KernelLost) as error:
             if not self._session.goes_on(error):
                 raise
-            return NativeGrant()
+            return self._native()
 
     async def __aenter__(self) -> Grant:
         try:
@@ -41,7 +42,12 @@ class Entry:
         except (KernelClosed, KernelLost) as error:
             if not self._session.goes_on(error):
                 raise
-            return NativeGrant()
+            return self._native()
+
+    def _native(self) -> Grant:
+        """A grant for the call itself; a journal has its answer all the same, unless it ended with the session."""
+        recorded: Callable[[Grant], Grant] | None = getattr(self._syscall, "recorded", None)
+        return NativeGrant() if recorded is None or self._session.ended else recorded(NativeGrant())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -54,32 +60,12 @@ class Entry:
         await self._syscall.__aexit__(kind, error, trace)
 
 
-class NativeGrant:
+class NativeGrant(Unscheduled):
     """The lease of a call that no kernel schedules any more."""
 
-    sid = pid = 0
+    __slots__ = ()
+
     lease = True
-
-    def report(self, usage: Usage) -> None:
-        """Nobody counts."""
-
-    def first_token(self) -> None:
-        """Nobody watches."""
-
-    def push_back(self, status: int, retry_after: float | None = None, *, anyway: bool = False) -> bool:
-        """There is no turn to wait for."""
-        return False
-
-    async def apush_back(self, status: int, retry_after: float | None = None, *, anyway: bool = False) -> bool:
-        """There is no turn to wait for."""
-        return False
-
-    def keep(self) -> NativeGrant:
-        """There is nothing to give back."""
-        return self
-
-    def release(self, error: BaseException | None = None) -> None:
-        """There is nothing to give back."""
 
     def reply(self) -> Reply:
         """A lease has no reply."""

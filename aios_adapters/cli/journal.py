@@ -6,7 +6,7 @@ import argparse
 import json
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aios_adapters.cli.tables import show_table
 from aios_kernel.errors import ConfigError
@@ -152,11 +152,11 @@ def _message(body: Any) -> Any:
     """The words in a body of OpenAI's API, where it is one message or the stream of one."""
     try:
         if isinstance(body, list):
-            events: list[Any] = body
+            events = cast("list[Any]", body)
             return _streamed(events) or events
         message = body["choices"][0]["message"]
     except (LookupError, TypeError, AttributeError):
-        return body
+        return cast("Any", body)
     return message.get("content") or message
 
 

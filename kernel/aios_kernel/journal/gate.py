@@ -9,6 +9,7 @@ from aios_kernel.identity import current_agent
 from aios_kernel.journal.journal import Journal, Record
 from aios_kernel.journal.replies import deltas_of, reply_of
 from aios_kernel.process import ROOT
+from aios_kernel.unscheduled import Unscheduled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -51,14 +52,18 @@ class Journaled:
 class JournaledSyscall:
     """One entry: answered from the journal, or through the kernel's own."""
 
-    __slots__ = ("_call", "_gate", "_syscall")
+    __slots__ = ("_asked", "_call", "_gate", "_syscall")
 
     def __init__(self, gate: Journaled, call: Call) -> None:
         self._gate, self._call = gate, call
         self._syscall: Syscall | None = None
 
+    def recorded(self, grant: Grant) -> RecordingGrant:
+        """A grant of somebody else's, for this call's own work after its kernel was lost; what it gives is recorded."""
+        return RecordingGrant(self._gate.journal, self._asked, grant)
+
     def _look(self) -> Asked:
-        asked = self._gate.journal.look(self._call, self._call.agent or current_agent.get() or ROOT)
+        asked = self._asked = self._gate.journal.look(self._call, self._call.agent or current_agent.get() or ROOT)
         if asked.record is None:
             self._syscall = self._gate.inner.syscall(self._call)
         else:
@@ -92,7 +97,7 @@ class JournaledSyscall:
             await self._syscall.__aexit__(kind, error, trace)
 
 
-class ReplayGrant:
+class ReplayGrant(Unscheduled):
     """The grant of a call that the journal answers: never a lease, since nothing is to be done any more.
 
     `replay` is what an adapter recorded of its framework's own result, which it turns back itself.
@@ -100,7 +105,6 @@ class ReplayGrant:
 
     __slots__ = ("_asked", "_record", "replay")
 
-    sid = pid = 0
     lease = False
 
     def __init__(self, asked: Asked) -> None:
@@ -111,27 +115,6 @@ class ReplayGrant:
     def call_id(self) -> str | None:
         """The number that the model gave a tool call this time."""
         return self._asked.call_id
-
-    def report(self, usage: Usage) -> None:
-        """Nothing was used."""
-
-    def first_token(self) -> None:
-        """Nobody waited for it."""
-
-    def push_back(self, status: int, retry_after: float | None = None, *, anyway: bool = False) -> bool:
-        """There is no turn to wait for."""
-        return False
-
-    async def apush_back(self, status: int, retry_after: float | None = None, *, anyway: bool = False) -> bool:
-        """There is no turn to wait for."""
-        return False
-
-    def keep(self) -> ReplayGrant:
-        """There is nothing to give back."""
-        return self
-
-    def release(self, error: BaseException | None = None) -> None:
-        """There is nothing to give back."""
 
     def reply(self) -> Reply:
         """The recorded reply."""
