@@ -6,7 +6,7 @@ import pytest
 
 from tests.adapters.ag2.programs import PROGRAMS
 from tests.support.columns import ASYNC, ONCE, STREAM, TOOLS
-from tests.support.journaled import journaled
+from tests.support.journaled import atwice
 
 pytestmark = pytest.mark.shows(ONCE, ASYNC, STREAM, TOOLS)
 
@@ -15,11 +15,6 @@ pytestmark = pytest.mark.shows(ONCE, ASYNC, STREAM, TOOLS)
 async def test_program(name, endpoint, tmp_path):
     """Every call is answered from the journal, and none is made."""
     program, *_ = PROGRAMS[name]
-    with journaled(tmp_path / "j"):
-        first = await program(endpoint.base_url)
-    endpoint.reset()
-    with journaled(tmp_path / "j", "strict") as journal:
-        second = await program(endpoint.base_url)
-        assert journal.counts["replayed"]
-    assert endpoint.requests == []
+    first, second, replayed = await atwice(tmp_path / "j", endpoint, lambda: program(endpoint.base_url))
     assert second == first
+    assert replayed

@@ -7,7 +7,7 @@ import pytest
 from tests.adapters.llama_index.programs import ASYNC, SYNC, seen
 from tests.support.columns import ASYNC as ASYNC_CALLS
 from tests.support.columns import ONCE
-from tests.support.journaled import journaled
+from tests.support.journaled import atwice, twice
 
 
 @pytest.mark.shows(ONCE)
@@ -15,12 +15,8 @@ from tests.support.journaled import journaled
 def test_sync_program(name, endpoint, tmp_path):
     """Every call is answered from the journal, and none is made."""
     program, *_ = SYNC[name]
-    with journaled(tmp_path / "j"):
-        first = seen(program(endpoint.base_url))
-    endpoint.reset()
-    with journaled(tmp_path / "j", "strict"):
-        assert seen(program(endpoint.base_url)) == first
-    assert endpoint.requests == []
+    first, second, _ = twice(tmp_path / "j", endpoint, lambda: program(endpoint.base_url))
+    assert seen(second) == seen(first)
 
 
 #: Tools that are answered at once end in another order; a tool that failed is run again, which a strict replay refuses.
@@ -32,9 +28,5 @@ OTHERWISE = {"parallel tools", "failing tool"}
 async def test_async_program(name, endpoint, tmp_path):
     """The same in an event loop."""
     program, *_ = ASYNC[name]
-    with journaled(tmp_path / "j"):
-        first = seen(await program(endpoint.base_url))
-    endpoint.reset()
-    with journaled(tmp_path / "j", "strict"):
-        assert seen(await program(endpoint.base_url)) == first
-    assert endpoint.requests == []
+    first, second, _ = await atwice(tmp_path / "j", endpoint, lambda: program(endpoint.base_url))
+    assert seen(second) == seen(first)
