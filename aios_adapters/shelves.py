@@ -49,7 +49,7 @@ class Keeper:
     def again(self) -> Callable[[Any, str, Any], Any] | None:
         """What makes an item of the item that it was and of its note."""
         decode = self.decode
-        return self.amend if decode is None else lambda item, text, data: decode(text, data)
+        return self.amend if decode is None else lambda _, text, data: decode(text, data)
 
 
 class Values(MutableSequence[Any]):

@@ -11,11 +11,12 @@ from aios_adapters.calls._llm import allm_call, allm_stream, llm_call, llm_strea
 from aios_adapters.calls._memory import Store, amemory_call, amemory_stream, memory_call, memory_stream
 from aios_adapters.calls._steps import astepped, closing, stepped
 from aios_adapters.calls._tools import atool_call, atool_stream, tool_call, tool_stream
-from aios_adapters.calls._visits import Visit, visit
+from aios_adapters.calls._visits import Visit, Visits, visit, visits
 
 __all__ = [
     "Store",
     "Visit",
+    "Visits",
     "allm_call",
     "allm_stream",
     "amemory_call",
@@ -45,4 +46,5 @@ __all__ = [
     "tool_call",
     "tool_stream",
     "visit",
+    "visits",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from aios_adapters._carried import assigned, memory_stack
 from aios_adapters.calls._gate import enter
 from aios_adapters.calls._steps import astepped, closing, left_early, stepped
-from aios_adapters.calls._visits import Visit, visit
+from aios_adapters.calls._visits import Visit, Visits, visit
 from aios_kernel.abi import MemoryCall
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def memory_call(
     run: Callable[[], T],
     *,
     key: Any = None,
-    at: Visit | None = None,
+    at: Visit | Visits | None = None,
 ) -> T:
     """Read or write memory through the gate; a refusal raises `SyscallError`.
 
@@ -57,7 +57,7 @@ async def amemory_call(
     run: Callable[[], Awaitable[T]],
     *,
     key: Any = None,
-    at: Visit | None = None,
+    at: Visit | Visits | None = None,
 ) -> T:
     """Read or write memory through the gate, in the caller's event loop."""
     syscall = _enter_memory(adapter, build, key)

@@ -10,20 +10,20 @@ from aios_kernel.errors import ConfigError
 from aios_kernel.process import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from aios_adapters.shelves import Keeper, Shelf
     from aios_kernel.abi import Agent, MemoryCall
     from aios_kernel.gate import Grant
 
-__all__ = ["Visit", "visit"]
+__all__ = ["Visit", "Visits", "visit", "visits"]
 
 
 class Visit:
     """One call of a store's method, between its entry and its exit."""
 
-    def __init__(self, shelf: Shelf, store: Any, told: Mapping[str, Any]) -> None:
-        self._shelf, self._store, self._told = shelf, store, told
+    def __init__(self, shelf: Shelf, store: Any, told: Mapping[str, Any], by: str) -> None:
+        self._shelf, self._store, self._told, self._by = shelf, store, told, by
 
     def before(self) -> None:
         """Bring what others changed into the store."""
@@ -31,7 +31,7 @@ class Visit:
 
     def after(self) -> None:
         """Tell what the method has changed."""
-        self._exchange(self._shelf.tell(self._store, self._told, _user().name))
+        self._exchange(self._shelf.tell(self._store, self._told, self._by))
 
     async def abefore(self) -> None:
         """Bring what others changed into the store, in the caller's event loop."""
@@ -39,7 +39,7 @@ class Visit:
 
     async def aafter(self) -> None:
         """Tell what the method has changed, in the caller's event loop."""
-        await self._aexchange(self._shelf.tell(self._store, self._told, _user().name))
+        await self._aexchange(self._shelf.tell(self._store, self._told, self._by))
 
     def _exchange(self, call: MemoryCall | None) -> None:
         entry = None if call is None else self._entry(call)
@@ -76,16 +76,57 @@ class Visit:
             self._shelf.take(self._store, answer, self._told)
 
 
+class Visits:
+    """One call of the method of a store that is made of stores."""
+
+    def __init__(self, each: Iterable[Visit]) -> None:
+        self._each = tuple(each)
+
+    def before(self) -> None:
+        """Bring what others changed into each store."""
+        for one in self._each:
+            one.before()
+
+    def after(self) -> None:
+        """Tell what the method has changed in each."""
+        for one in self._each:
+            one.after()
+
+    async def abefore(self) -> None:
+        """Bring what others changed into each store, in the caller's event loop."""
+        for one in self._each:
+            await one.abefore()
+
+    async def aafter(self) -> None:
+        """Tell what the method has changed in each, in the caller's event loop."""
+        for one in self._each:
+            await one.aafter()
+
+
 def visit(
-    store: Any, keeper_of: Callable[[Any], Keeper | None] | None, told: Callable[[], Mapping[str, Any]]
+    store: Any,
+    keeper_of: Callable[[Any], Keeper | None] | None,
+    told: Callable[[], Mapping[str, Any]],
+    *,
+    part: str = "",
+    agent: Agent | None = None,
 ) -> Visit | None:
-    """Come to a store's shelf; None where memory was not asked for, or the store is of no kind that has one."""
+    """Come to a store's shelf; None where memory was not asked for, or the store is of no kind that has one.
+
+    A store that many have a part of has a shelf for each `part`. `agent` is who uses it, where context does not say.
+    """
     now = session.current()
     if keeper_of is None or now is None or not now.settings.memory:
         return None
-    keeper = keeper_of(store)
-    shelf = None if keeper is None else now.shelves.of(store, keeper, _user())
-    return None if shelf is None else Visit(shelf, store, told())
+    keeper, user = keeper_of(store), agent or _user()
+    shelf = None if keeper is None else now.shelves.of(store, keeper, user, part)
+    return None if shelf is None else Visit(shelf, store, told(), user.name)
+
+
+def visits(each: Iterable[Visit | None]) -> Visits | None:
+    """Come to the shelves of all the stores that a store is made of; None where none has one."""
+    found = [one for one in each if one is not None]
+    return Visits(found) if found else None
 
 
 def _user() -> Agent:

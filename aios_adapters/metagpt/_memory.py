@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from aios_adapters.calls import Store
+from aios_adapters.metagpt import _kept
 from aios_adapters.metagpt._identity import FRAMEWORK
 from aios_adapters.patching import Patch
 
@@ -14,7 +15,7 @@ __all__ = ["PATCHES"]
 
 Function = Callable[..., Any]
 Verb = Literal["add", "get", "update", "remove", "retrieve", "list"]
-_store = Store(FRAMEWORK)
+_store = Store(FRAMEWORK, _kept.memory)
 _VERBS: Mapping[str, Verb] = {
     "add": "add",
     "add_batch": "add",
