@@ -129,6 +129,37 @@ def test_errors_are_not_answers(endpoint, client, tmp_path, fault, stream):
     assert len(endpoint.requests) == 2
 
 
+def test_a_secret_that_a_model_repeats_is_in_no_file(tmp_path):
+    """In no byte of them while the program runs and after it; and the program is given it again."""
+    secrets = ["sk-proj-Abc123Def456Ghi789Jkl012", "Zm9vYmFyMTIzNDU2Nzg5MA", "hunter2xyz9"]
+    said = "key {} Authorization: Bearer {} postgres://ada:{}@db/notes".format(*secrets)
+
+    def run():
+        with openai.OpenAI(base_url=endpoint.base_url, api_key=secrets[0], max_retries=0) as client:
+            messages: Any = [{"role": "user", "content": said}]
+            text = client.chat.completions.create(model="sim", messages=messages).choices[0].message.content
+            stream = client.chat.completions.create(model="sim", messages=messages, stream=True)
+            pieces = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
+            with pytest.raises(openai.BadRequestError):
+                client.chat.completions.create(model="sim+fail-400", messages=messages)
+            return text, pieces
+
+    def found():
+        return [(one, path.name) for path in tmp_path.iterdir() for one in secrets if one.encode() in path.read_bytes()]
+
+    with Endpoint(reply=lambda prompt: said) as endpoint:
+        results = []
+        for _ in range(2):
+            aios_adapters.enable(journal=tmp_path / "j")
+            results.append(run())
+            assert found() == []
+            aios_adapters.disable()
+            assert found() == []
+        assert len(endpoint.requests) == 4  # two answers, and twice an error
+    assert results[0] == results[1]
+    assert results[0][0] == "".join(results[0][1]) == said
+
+
 def test_a_strict_replay_raises_in_our_words(endpoint, client, tmp_path):
     """No framework makes a retry of it, and the program's author sees the difference."""
     aios_adapters.enable(journal=tmp_path / "j")
