@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from aios_adapters.autogen_classic import _kept
 from aios_adapters.autogen_classic._identity import FRAMEWORK, scope
 from aios_adapters.calls import Store
 from aios_adapters.patching import Patch
@@ -14,7 +15,7 @@ __all__ = ["PATCHES"]
 _AGENT = "autogen.agentchat.conversable_agent"
 _MEMOS = "autogen.agentchat.contrib.capabilities.teachability"
 Function = Callable[..., Any]
-_store = Store(FRAMEWORK)
+_store, _memos = Store(FRAMEWORK, _kept.conversations), Store(FRAMEWORK)
 
 
 def _message(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -60,8 +61,8 @@ PATCHES = [
         subclasses=True,
     ),
     Patch(module=_AGENT, path="ConversableAgent.clear_history", wrap=_own(_store.plain("remove")), subclasses=True),
-    Patch(module=_MEMOS, path="MemoStore.add_input_output_pair", wrap=_store.plain("add", _asked), optional=True),
-    Patch(module=_MEMOS, path="MemoStore.get_related_memos", wrap=_store.plain("retrieve", _asked), optional=True),
-    Patch(module=_MEMOS, path="MemoStore.get_nearest_memo", wrap=_store.plain("retrieve", _asked), optional=True),
-    Patch(module=_MEMOS, path="MemoStore.reset_db", wrap=_store.plain("remove"), optional=True),
+    Patch(module=_MEMOS, path="MemoStore.add_input_output_pair", wrap=_memos.plain("add", _asked), optional=True),
+    Patch(module=_MEMOS, path="MemoStore.get_related_memos", wrap=_memos.plain("retrieve", _asked), optional=True),
+    Patch(module=_MEMOS, path="MemoStore.get_nearest_memo", wrap=_memos.plain("retrieve", _asked), optional=True),
+    Patch(module=_MEMOS, path="MemoStore.reset_db", wrap=_memos.plain("remove"), optional=True),
 ]

@@ -8,6 +8,8 @@ from typing import Any
 from aios_adapters.autogen_classic import _code
 from aios_adapters.autogen_classic._cover import cover
 from aios_adapters.autogen_classic._identity import FRAMEWORK, scope
+from aios_adapters.autogen_classic._kept import conversations
+from aios_adapters.calls import visit
 
 __all__ = ["agenerate_reply", "generate_reply"]
 
@@ -20,6 +22,9 @@ def generate_reply(native: Function) -> Function:
     def generate_reply(self: Any, *args: Any, **kwargs: Any) -> Any:
         _cover_executor(self)
         with scope(self):
+            at = visit(self, conversations, dict)
+            if at is not None:
+                at.before()  # it replies to what it remembers
             return native(self, *args, **kwargs)
 
     return generate_reply
@@ -31,6 +36,9 @@ def agenerate_reply(native: Function) -> Function:
     async def a_generate_reply(self: Any, *args: Any, **kwargs: Any) -> Any:
         _cover_executor(self)
         with scope(self):
+            at = visit(self, conversations, dict)
+            if at is not None:
+                await at.abefore()
             return await native(self, *args, **kwargs)
 
     return a_generate_reply
