@@ -53,10 +53,10 @@ class Keeper:
 
 
 class Values(MutableSequence[Any]):
-    """The values of a dictionary as a list that can be written to."""
+    """The values of a dictionary, or those of some keys, as a list that can be written to."""
 
-    def __init__(self, of: MutableMapping[Any, Any]) -> None:
-        self._of, self._keys = of, list(of)
+    def __init__(self, of: MutableMapping[Any, Any], keys: Sequence[Any] | None = None) -> None:
+        self._of, self._keys = of, list(of if keys is None else keys)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -94,6 +94,11 @@ class Shelf:
         self._unsent: tuple[dict[str, dict[str, Any]], set[str]] = ({}, set())
         #: What others did that is not in the store yet, by note; None: removed.
         self._due: dict[str, Mapping[str, Any] | None] = {}
+
+    def held(self, name: str) -> list[Any]:
+        """The items of a list as they were told last."""
+        with self._lock:
+            return [held.item for held in self._held.get(name, ())]
 
     def look(self) -> MemoryCall | None:
         """Ask what was changed in the memory; None before anything is there."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aios_adapters.ag2 import _kept
 from aios_adapters.ag2._identity import FRAMEWORK
 from aios_adapters.calls import Store
 from aios_adapters.patching import Patch
 
 __all__ = ["PATCHES"]
 
-_store = Store(FRAMEWORK)
+_store = Store(FRAMEWORK, _kept.keeper)
 
 
 def _event(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
