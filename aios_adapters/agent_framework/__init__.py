@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aios_adapters.adapter import Adapter
-from aios_adapters.agent_framework import _history, _identity, _tools
+from aios_adapters.agent_framework import _history, _identity, _kept, _tools
 from aios_adapters.patching import Patch
 from aios_adapters.versions import framework
 
@@ -27,5 +27,8 @@ ADAPTER = Adapter(
         Patch(module="agent_framework._tools", path="FunctionTool.invoke", wrap=_tools.invoke, subclasses=True),
         Patch(module=_SESSIONS, path="HistoryProvider.get_messages", wrap=_history.get, subclasses="only"),
         Patch(module=_SESSIONS, path="HistoryProvider.save_messages", wrap=_history.save, subclasses="only"),
+        # The messages are in the session, which only these two are given.
+        Patch(module=_SESSIONS, path="HistoryProvider.before_run", wrap=_kept.during),
+        Patch(module=_SESSIONS, path="HistoryProvider.after_run", wrap=_kept.during),
     ],
 )
