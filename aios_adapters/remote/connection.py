@@ -48,7 +48,7 @@ class Connection:
 
     def __init__(self, address: Address, prepare: Callable[[], object]) -> None:
         self.error: SyscallError | None = None  # set once nothing will come any more
-        self.welcomed = False
+        self.reached = self.welcomed = False
         self.retiring = False  # the kernel is being shut down: what it granted goes on, but it grants no more
         self._address, self._prepare = address, prepare
         self._tickets: dict[int, Ticket] = {}
@@ -82,9 +82,9 @@ class Connection:
         """Take the call out; False where that has been done."""
         return self._tickets.pop(ticket.number, None) is not None
 
-    def judged(self, error: BaseException) -> BaseException:
-        """The error of a call as this process is to see it: there, a kernel is lost that is closed elsewhere."""
-        if not isinstance(error, KernelClosed):
+    def judged(self, error: BaseException, *, ended: bool) -> BaseException:
+        """The error of a call as this process is to see it: there, a kernel is lost that has ended elsewhere."""
+        if not ended or not isinstance(error, KernelClosed):
             return error
         self.retiring = True
         return lost(self._address, f"is being shut down ({error})")
@@ -143,6 +143,7 @@ class Connection:
     def _live(self) -> SyscallError:
         self._prepare()
         self._sock = sock = _connected(self._address)
+        self.reached = True
         sock.settimeout(WITHIN)
         host = self._address.host or "localhost"
         hello = {"op": "hello", "version": VERSION, "pid": os.getpid(), "program": _program()}
@@ -204,6 +205,8 @@ class Connection:
             for message in self._lines.feed(body):
                 if message.get("op") == "closing":
                     error = decode_error(message.get("error"))
+                    if isinstance(error, KernelClosed):
+                        raise lost(self._address, f"is being shut down ({error})")
                     raise KernelRefused(f"the kernel at {self._address} refused this program: {error}")
         if ended:
             raise lost(self._address, f"answers {status} instead of a welcome, so it is something else")

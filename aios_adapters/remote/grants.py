@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteGrant", "RemoteSyscall"]
 
+TRIES = 3  # times that a call which was granted nothing is asked for again
+
 
 class RemoteGrant:
     """A grant of a kernel in another process; see `aios_kernel.gate.Grant` for who owns it."""
@@ -136,12 +138,13 @@ def _cancel(ticket: Ticket) -> None:
 class RemoteSyscall:
     """One entry into a kernel of another process, used once."""
 
-    __slots__ = ("_began", "_call", "_entered_once", "_grant", "_kernel")
+    __slots__ = ("_began", "_call", "_entered_once", "_grant", "_kernel", "_lost")
 
     def __init__(self, kernel: RemoteKernel, call: Call) -> None:
         self._kernel, self._call = kernel, call
         self._grant: RemoteGrant | None = None
         self._began = 0.0
+        self._lost = 0
         self._entered_once = False
 
     def __enter__(self) -> RemoteGrant:
@@ -195,7 +198,8 @@ class RemoteSyscall:
 
         Another loss on the way is raised: then there is no server to ask.
         """
-        if not ticket.connection.welcomed or not self._kernel.ask_again(ticket.connection):
+        self._lost += 1
+        if self._lost > TRIES or not self._kernel.ask_again(ticket.connection):
             raise  # noqa: PLE0704 - called where the loss is handled
         call = self._call
         if call.timeout is not None:

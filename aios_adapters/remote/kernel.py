@@ -78,8 +78,12 @@ class RemoteKernel:
             return self._connections[-1]
 
     def ask_again(self, broken: Connection) -> bool:
-        """Whether a call that was lost with its connection may be made on another; not after `close()`."""
-        return not self.closed and _of_no_use(broken)
+        """Whether a call that was lost with its connection may be made on another; not after `close()`.
+
+        One that was never welcomed is the end, but for the last moments of a killed server, whose socket still takes
+        connections: where one may be started, it is.
+        """
+        return not self.closed and _of_no_use(broken) and (broken.welcomed or (self._auto and broken.reached))
 
     def _prepare(self) -> None:
         if self._auto:

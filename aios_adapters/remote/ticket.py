@@ -80,7 +80,7 @@ class Ticket(Mailbox):
         if op == "reply":
             return decode_reply(message["reply"])
         if op == "failed":
-            self._error = self.connection.judged(decode_error(message["error"]))
+            self._error = self.connection.judged(decode_error(message["error"]), ended=bool(message.get("ended")))
             return self._error
         return message
 

@@ -17,8 +17,10 @@ import aios_adapters
 from aios_adapters.calls import llm_call
 from aios_adapters.remote import RemoteKernel
 from aios_adapters.remote.autostart import answers
-from aios_kernel import ChatCall, KernelLost
+from aios_kernel import ChatCall, KernelClosed, KernelLost
+from aios_kernel.abi import LLMCall
 from aios_kernel.address import parse
+from aios_kernel.cores.scripted import ScriptedCore
 from tests.remote.conftest import BEGIN, CALL, Rig, server_pid
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -167,6 +169,35 @@ def test_a_socket_that_a_dead_server_left_is_no_obstacle(runtime: Path) -> None:
         assert grant.lease
     assert server_pid(runtime) != first
     gate.close()
+
+
+def test_a_call_that_a_closed_part_of_the_kernel_refuses_is_not_lost(rig: Rig) -> None:
+    """A core or a manager that is closed ends its own calls, not the kernel: nobody connects again and again."""
+
+    class Closed(ScriptedCore):
+        """A core that has been closed."""
+
+        def prepare(self, call: LLMCall) -> None:
+            raise KernelClosed("the core is closed")
+
+    gate = rig.serve(llm={"closed": Closed([]), "m": "lease"})
+    with pytest.raises(KernelClosed, match="the core is closed"), gate.syscall(ChatCall(model="closed")):
+        pass
+    with gate.syscall(CALL):
+        pass
+    assert [client.number for client in rig.server.channel.clients] == [1]
+
+
+def test_a_server_whose_kernel_has_ended_is_asked_once(rig: Rig) -> None:
+    """A kernel that drains while its server still takes connections: the call is lost, without a flood of them."""
+    gate = rig.serve()
+    with gate.syscall(CALL) as grant:
+        grant.keep()
+        rig.kernel.drain()
+        with pytest.raises(KernelLost, match="shut down"), gate.syscall(CALL):
+            pass
+        assert len(rig.server.channel.clients) == 1
+        grant.release()
 
 
 def test_a_server_that_cannot_start_says_why(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,11 @@ class Client:
     def _fail(self, held: Held, error: BaseException) -> None:
         self.forget(held)
         failure = error if isinstance(error, SyscallError) else CoreError(f"the call was refused: {error!r}")
-        self.post({"op": "failed", "id": held.number, "error": encode_error(failure)})
+        self.post(self.failed(held, failure))
+
+    def failed(self, held: Held, error: BaseException) -> dict[str, Any]:
+        """The message that a call failed; it says whether the kernel itself has ended, since then the next one will too."""
+        return {"op": "failed", "id": held.number, "error": encode_error(error), "ended": self.kernel.closed}
 
     def _cancel(self, message: dict[str, Any]) -> None:
         held = self._held.pop(int(message["id"]), None)

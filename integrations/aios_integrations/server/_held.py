@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aios_kernel.abi import Delta, Reply
 from aios_kernel.errors import CoreError
-from aios_kernel.protocol import encode_delta, encode_error, encode_reply
+from aios_kernel.protocol import encode_delta, encode_reply
 from aios_kernel.scheduling import State
 from aios_kernel.serving import Mailbox
 
@@ -66,7 +66,7 @@ class Held(Mailbox):
             return False
         if task.error is not None and task.state is State.DONE and not self._told_of_service(grant):
             self._client.forget(self)
-            self._client.post({"op": "failed", "id": self.number, "error": encode_error(task.error)})
+            self._client.post(self._client.failed(self, task.error))
         elif grant.job is None or not self._told:
             self._told = True
             granted = {"op": "granted", "id": self.number, "sid": grant.sid, "pid": grant.pid, "lease": grant.lease}
@@ -116,7 +116,7 @@ class Held(Mailbox):
             elif isinstance(item, Reply):
                 yield {"op": "reply", "id": self.number, "reply": encode_reply(item)}
             else:
-                yield {"op": "failed", "id": self.number, "error": encode_error(item)}
+                yield self._client.failed(self, item)
             self._items.popleft()
             if not isinstance(item, Delta):  # that was the end: nothing is held any more
                 self._client.forget(self)

@@ -61,6 +61,9 @@ class Channel:
         except (ProtocolError, KernelRefused) as error:
             await _refuse(send, 400, error)
             return
+        if self._kernel.closed:
+            await _refuse(send, 503, KernelClosed("it takes no more calls"))
+            return
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         client = Client(self._kernel, peer, next(self._numbers), self._pool)
         client.post({"op": "welcome", "version": VERSION, "pid": os.getpid()})
@@ -134,7 +137,7 @@ async def _farewell(send: Send) -> None:
 
 
 async def _refuse(send: Send, status: int, error: Exception) -> None:
-    refused = error if isinstance(error, KernelRefused) else KernelRefused(str(error))
+    refused = error if isinstance(error, (KernelRefused, KernelClosed)) else KernelRefused(str(error))
     await send({"type": "http.response.start", "status": status, "headers": [*HEADERS, (b"connection", b"close")]})
     await send({"type": "http.response.body", "body": line({"op": "closing", "error": encode_error(refused)})})
 
