@@ -14,6 +14,7 @@ from aios_evals.endpoint import Endpoint
 from tests.adapters.openai.modes import ASYNC, CHAT, SYNC, USER, needs_responses
 from tests.support.columns import ASYNC as ASYNCHRONOUS
 from tests.support.columns import LEASE, ONCE, RESTORE, STREAM
+from tests.support.waiting import wait_until
 
 
 def kind(name: str) -> str:
@@ -94,10 +95,19 @@ def test_usage_is_counted(name, client, endpoint):
     aios_adapters.enable()
     SYNC[name](client)
     usage = endpoint.requests[0].usage
-    row = aios_adapters.status().kernel.agents[0]
-    tokens = {usage.get("prompt_tokens", usage.get("input_tokens")): row["input_tokens"]}
-    tokens[usage.get("completion_tokens", usage.get("output_tokens"))] = row["output_tokens"]
-    assert all(said == counted > 0 for said, counted in tokens.items())
+    said = [
+        usage.get(chat, usage.get(response))
+        for chat, response in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+    ]
+
+    def counted():
+        return [
+            sum(row[name] for row in aios_adapters.status().kernel.agents) for name in ("input_tokens", "output_tokens")
+        ]
+
+    wait_until(lambda: any(counted()))  # a kernel elsewhere hears of it a moment later
+    assert counted() == said
+    assert all(said)
 
 
 # Streams

@@ -231,7 +231,7 @@ def test_completions_and_embeddings_are_translated(client):
     completion, one, tokens = recorder.calls
     assert isinstance(completion, CompletionCall)
     assert (completion.prompt, completion.echo) == ("one", True)
-    assert (one.inputs, one.dimensions, [list(t) for t in tokens.inputs]) == (("one",), 2, [[1, 2]])
+    assert (list(one.inputs), one.dimensions, [list(t) for t in tokens.inputs]) == (["one"], 2, [[1, 2]])
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ async def test_refusals_are_the_sdks_own_errors(error, expected, stream, endpoin
     aios_adapters.enable(llm=Refusing([]))
     with openai.OpenAI(base_url=endpoint.base_url, api_key="test") as client, pytest.raises(expected) as caught:
         client.chat.completions.create(**CHAT, stream=stream)
-    assert caught.value.__cause__ is error
+    assert repr(caught.value.__cause__) == repr(error)  # the object itself, where the kernel is in this process
     async with openai.AsyncOpenAI(base_url=endpoint.base_url, api_key="test") as client:
         with pytest.raises(expected):
             await client.chat.completions.create(**CHAT, stream=stream)
