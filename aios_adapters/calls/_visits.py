@@ -25,6 +25,10 @@ class Visit:
     def __init__(self, shelf: Shelf, store: Any, told: Mapping[str, Any], by: str) -> None:
         self._shelf, self._store, self._told, self._by = shelf, store, told, by
 
+    def held(self, name: str) -> list[Any]:
+        """The items of a list as they were told last."""
+        return self._shelf.held(name)
+
     def before(self) -> None:
         """Bring what others changed into the store."""
         self._exchange(self._shelf.look())

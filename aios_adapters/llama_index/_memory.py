@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from aios_adapters.calls import amemory_call, memory_call
+from aios_adapters.llama_index import _kept
 from aios_adapters.llama_index._leaves import NAME
 from aios_kernel.abi import MemoryCall
 
@@ -15,13 +16,14 @@ Function = Callable[..., Any]
 Verb = Literal["add", "get", "update", "remove", "retrieve", "list"]
 #: Memories are made of memories, and their asynchronous methods run the synchronous ones or the other way round.
 _KEY = (NAME, "memory")
+_READING = frozenset({"get", "list"})
 
 
 def _memory(verb: Verb) -> Callable[[Function], Function]:
     def wrap(native: Function) -> Function:
         def access(self: Any, *args: Any, **kwargs: Any) -> Any:
             run = lambda: native(self, *args, **kwargs)  # noqa: E731
-            return memory_call(NAME, lambda: _call(verb, self, args, kwargs), run, key=_KEY)
+            return memory_call(NAME, lambda: _call(verb, self, args, kwargs), run, key=_KEY, at=_kept.at(self))
 
         return access
 
@@ -31,8 +33,11 @@ def _memory(verb: Verb) -> Callable[[Function], Function]:
 def _amemory(verb: Verb) -> Callable[[Function], Function]:
     def wrap(native: Function) -> Function:
         async def access(self: Any, *args: Any, **kwargs: Any) -> Any:
-            run = lambda: native(self, *args, **kwargs)  # noqa: E731
-            return await amemory_call(NAME, lambda: _call(verb, self, args, kwargs), run, key=_KEY)
+            if verb in _READING:
+                run = lambda: native(self, *args, **kwargs)  # noqa: E731
+            else:  # here, because synchronous methods run this one in a loop of their own
+                run = lambda: _kept.remember(self, native, *args, **kwargs)  # noqa: E731
+            return await amemory_call(NAME, lambda: _call(verb, self, args, kwargs), run, key=_KEY, at=_kept.at(self))
 
         return access
 
