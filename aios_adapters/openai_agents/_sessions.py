@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from aios_adapters.calls import amemory_call
+from aios_adapters.calls import amemory_call, visit
+from aios_adapters.openai_agents import _kept
 from aios_adapters.openai_agents._identity import NAME
 from aios_kernel.abi import MemoryCall
 
@@ -33,7 +34,8 @@ def _session(verb: Literal["add", "get", "remove"], whole: bool = False) -> Call
                     arguments["all"] = True
                 return MemoryCall(verb=verb, arguments=arguments)
 
-            return await amemory_call(NAME, build, lambda: native(self, *args, **kwargs), key=_KEY)
+            at = visit(_kept.kept_by(self), _kept.keeper, dict)
+            return await amemory_call(NAME, build, lambda: native(self, *args, **kwargs), key=_KEY, at=at)
 
         return access
 
