@@ -7,7 +7,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from aios_adapters.calls import memory_call
+from aios_adapters.calls import memory_call, visit
+from aios_adapters.open_interpreter import _kept
 from aios_adapters.open_interpreter._identity import FRAMEWORK, agent_of
 from aios_kernel.abi import MemoryCall
 
@@ -20,15 +21,23 @@ _LOCK = threading.Lock()
 
 
 def store(native: Function) -> Function:
-    """Wrap `_respond_and_store`: a message is added once it is whole, when its end is announced."""
+    """Wrap `_respond_and_store`: a message is added once it is whole, when its end is announced.
+
+    What others changed in the kernel's memory is looked for before the model is asked for the first time, and where a run
+    of code has ended: behind that the messages are copied for the next time. Between the question whether code may run
+    and its run nothing is exchanged.
+    """
 
     def _respond_and_store(self: Any) -> Iterator[Any]:
+        _exchange(self, look=True)
         _add_new(self)
         chunks = native(self)
         try:
             for chunk in chunks:
                 if chunk.get("end"):
                     _add_new(self)
+                elif chunk.get("format") == "active_line" and chunk.get("content") is None:
+                    _exchange(self, look=True)
                 yield chunk
         finally:
             chunks.close()
@@ -53,7 +62,9 @@ def reset(native: Function) -> Function:
 
     def reset(self: Any) -> Any:
         _note(self, "remove", {"messages": len(self.messages)})
-        return native(self)
+        result = native(self)
+        _exchange(self)
+        return result
 
     return reset
 
@@ -66,6 +77,17 @@ def _add_new(interpreter: Any) -> None:
     for message in messages:
         if id(message) not in before:
             _note(interpreter, "add", {"message": dict(message)})
+    _exchange(interpreter)
+
+
+def _exchange(interpreter: Any, *, look: bool = False) -> None:
+    """Tell the kernel's memory what is new, and take what was changed there; `look` also where nothing is new."""
+    at = visit(interpreter, _kept.messages, dict, agent=agent_of(interpreter))
+    if at is None:
+        return
+    if look:
+        at.before()
+    at.after()
 
 
 def _note(interpreter: Any, verb: Any, arguments: dict[str, Any]) -> None:
