@@ -25,6 +25,7 @@ import aios_adapters
 from aios_kernel.kernel import Kernel
 from aios_kernel.memory import MemoryManager
 from tests.adapters.llama_index.models import Functions
+from tests.adapters.llama_index.programs import ASYNC as ASYNC_PROGRAMS
 from tests.adapters.llama_index.programs import agent, model, seen
 from tests.adapters.llama_index.test_memory import blocks, buffer, every_async_call, every_call, said, summary
 from tests.support.columns import ASYNC, IDENTITY, MEMORY
@@ -72,6 +73,18 @@ async def test_an_agent(make, endpoint, kept_kernel):
     kept = texts(kept_kernel, "bob")
     assert kept == [message.content or "" for message in found[2]]
     assert "what was that" in kept
+
+
+@pytest.mark.shows(ASYNC)
+@pytest.mark.parametrize("name", ASYNC_PROGRAMS)
+async def test_programs(name, endpoint, kept_kernel):
+    """Agents of every kind and teams of them stream the same events, by the same requests."""
+    program, *_ = ASYNC_PROGRAMS[name]
+    with aios_adapters.paused():
+        native, sent = seen(await program(endpoint.base_url)), requests(endpoint)
+    endpoint.reset()
+    assert seen(await program(endpoint.base_url)) == native
+    assert requests(endpoint) == sent
 
 
 def test_a_chat_engine(endpoint, kept_kernel):
@@ -278,6 +291,10 @@ async def test_a_history_that_was_there(kept_kernel):
     assert notes(kept_kernel)[:3] == before
     await memory.aset([said("f")])
     assert texts(kept_kernel) == ["f"]
+    with pytest.raises(ValueError, match="serialize"):  # the old ones are gone by then
+        await memory.aset([said("g"), ChatMessage(role="user", content="odd", additional_kwargs={"odd": object()})])
+    await memory.aput(said("h"))
+    assert texts(kept_kernel) == [message.content for message in await memory.aget_all()] == ["h"]
 
 
 async def test_a_database_of_ones_own(kept_kernel, tmp_path):

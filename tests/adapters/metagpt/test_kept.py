@@ -20,7 +20,7 @@ from pydantic import BaseModel
 import aios_adapters
 from aios_kernel.kernel import Kernel
 from aios_kernel.memory import MemoryManager
-from tests.adapters.metagpt.programs import Coder, context, message, seen, team
+from tests.adapters.metagpt.programs import PROGRAMS, Coder, context, message, seen, team
 from tests.support.columns import IDENTITY, MEMORY
 from tests.support.kept import ask, edit, kept_kernel, notes, texts
 from tests.support.runs import requests
@@ -48,6 +48,17 @@ async def test_a_team(endpoint, kept_kernel):
     for name, remembered in found[0].items():
         assert len(remembered) == 4
         assert texts(kept_kernel, name) == remembered
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_programs(name, endpoint, kept_kernel):
+    """Models, actions, roles and teams give what they gave, by the same requests."""
+    program, *_ = PROGRAMS[name]
+    with aios_adapters.paused():
+        native, sent = seen(await program(endpoint.base_url)), requests(endpoint)
+    endpoint.reset()
+    assert seen(await program(endpoint.base_url)) == native
+    assert requests(endpoint) == sent
 
 
 async def test_a_limited_memory(endpoint, enabled):
