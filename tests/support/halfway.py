@@ -42,16 +42,19 @@ class _Killer:
         return self._script(prompt)
 
 
-def killed_at(number: int, programs: str, name: str, script: Callable[[Prompt], Any], folder: Path) -> tuple[Any, ...]:
+def killed_at(
+    number: int, programs: str, name: str, script: Callable[[Prompt], Any], folder: Path, **settings: Any
+) -> tuple[Any, ...]:
     """Kill the program at its n-th request to a model and run it again.
 
-    `programs` is a module with a table `PROGRAMS` or `ASYNC`, in which `name` is one, and `seen`. Returns what the second run gave (as `seen`
+    `programs` is a module with a table `PROGRAMS` or `ASYNC`, in which `name` is one, and `seen`; `settings` are those of `enable()`. Returns what the second run gave (as `seen`
     shows it), the number of requests of both, and how many calls of each kind the journal holds.
     """
     killer, path = _Killer(script, number), folder / "j"
     with Endpoint(reply=killer, reply_tokens=4) as endpoint:
         for expected in (-signal.SIGKILL, 0):
-            arguments = [sys.executable, "-m", "tests.support.halfway", programs, name, endpoint.base_url, str(path)]
+            told = [programs, name, endpoint.base_url, str(path), json.dumps(settings)]
+            arguments = [sys.executable, "-m", "tests.support.halfway", *told]
             killer.child = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             out, err = killer.child.communicate(timeout=LONGEST)
             assert killer.child.returncode == expected, err
@@ -62,10 +65,10 @@ def killed_at(number: int, programs: str, name: str, script: Callable[[Prompt], 
     return json.loads(out.splitlines()[-1]), requests, {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
-def main(programs: str, name: str, url: str, path: str) -> None:
+def main(programs: str, name: str, url: str, path: str, settings: str) -> None:
     """Run one program and say what it gave."""
     module = importlib.import_module(programs)
-    with journaled(Path(path)):
+    with journaled(Path(path), **json.loads(settings)):
         result = (getattr(module, "PROGRAMS", None) or module.ASYNC)[name][0](url)
         if asyncio.iscoroutine(result):
             result = asyncio.run(result)

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aios_kernel.abi import AccessCall, Delta, LLMCall, Reply, ToolCall
+from aios_kernel.abi import AccessCall, Delta, LLMCall, MemoryCall, Reply, ToolCall
 from aios_kernel.errors import JournalDivergence, JournalError, UnknownName
 from aios_kernel.fingerprint import fingerprint, request_of
 from aios_kernel.journal._file import File, row_for
@@ -109,7 +109,9 @@ class Journal:
         """Whether a call belongs into a journal: not decisions, and not what a framework does with its own memory."""
         if isinstance(call, (LLMCall, ToolCall)):
             return True
-        return not isinstance(call, AccessCall) and not call.lease
+        if isinstance(call, AccessCall) or (isinstance(call, MemoryCall) and call.verb == "sync"):
+            return False
+        return not call.lease
 
     def look(self, call: Call, agent: Agent) -> Asked:
         """Find a call's recorded answer; raises `JournalDivergence` where the mode demands one and there is none."""

@@ -31,8 +31,10 @@ from pydantic import BaseModel
 
 import aios_adapters
 from aios_evals.endpoint import Endpoint, Prompt, ToolCall
-from tests.adapters.autogen.programs import client, measure, seen, weigh
-from tests.support.columns import IDENTITY, LEASE, MEMORY
+from tests.adapters.autogen.programs import client, measure, script, seen, weigh
+from tests.adapters.autogen.remembering import ASYNC
+from tests.support.columns import IDENTITY, LEASE, MEMORY, ONCE
+from tests.support.halfway import killed_at, unnumbered
 from tests.support.kept import ask, kept_kernel, notes
 from tests.support.runs import comparer, requests
 
@@ -269,3 +271,19 @@ async def test_what_an_agent_is_told_through_the_memory(endpoint, kept_kernel):
         assert "I am Ada" not in said
         await agent.load_state({**state, "llm_context": {"messages": []}})
         assert notes(kept_kernel, "alice") == []
+
+
+@pytest.mark.shows(ONCE)
+@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize("data", [False, True])
+async def test_killed_halfway_with_a_journal(number, data, endpoint, tmp_path):
+    """The second run finishes with the result of a whole one, and repeats no call but that during which it was killed."""
+    program, tools = ASYNC["team"]
+    native = await program(endpoint.base_url)
+    llm = len(endpoint.requests)
+    settings = {"memory": True, **({"data": str(tmp_path / "data")} if data else {})}
+    where = "tests.adapters.autogen.remembering"
+    result, made, recorded = killed_at(number, where, "team", script, tmp_path, **settings)
+    assert unnumbered(json.dumps(result)) == unnumbered(json.dumps(native))
+    assert made == llm + 1
+    assert recorded == {"llm": llm, "tool": tools}

@@ -14,8 +14,11 @@ from langgraph.store.memory import InMemoryStore
 
 from aios_kernel import Agent, Kernel, MemoryCall
 from aios_kernel.memory import MemoryManager
+from tests.adapters.langchain.programs import script
+from tests.adapters.langchain.remembering import PROGRAMS
 from tests.adapters.langchain.test_memory import _two_turns, _two_turns_async
-from tests.support.columns import MEMORY
+from tests.support.columns import MEMORY, ONCE
+from tests.support.halfway import killed_at
 
 pytestmark = [pytest.mark.shows(MEMORY), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -136,3 +139,18 @@ def test_without_it_nothing_is_kept(enabled):
     assert _history().messages == MESSAGES
     assert _notes(kernel) == []
     kernel.close()
+
+
+@pytest.mark.shows(ONCE)
+@pytest.mark.parametrize("number", [1, 2, 4, 5])
+@pytest.mark.parametrize("data", [False, True])
+def test_killed_halfway_with_a_journal(number, data, endpoint, tmp_path):
+    """The second run finishes with the result of a whole one, and repeats no call but that during which it was killed."""
+    program, llm, tools = PROGRAMS["conversation"]
+    settings = {"memory": True, **({"data": str(tmp_path / "data")} if data else {})}
+    result, requests, recorded = killed_at(
+        number, "tests.adapters.langchain.remembering", "conversation", script, tmp_path, **settings
+    )
+    assert result == program(endpoint.base_url)
+    assert requests == llm + 1
+    assert recorded == {"llm": llm, "tool": tools}
