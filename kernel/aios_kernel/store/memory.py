@@ -7,7 +7,7 @@ import math
 import secrets
 import threading
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aios_kernel.errors import VersionConflict
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryStore", "conflict"]
 
+REMEMBERED = 10_000  # removals that `changes` can tell
 SATURATION, LENGTH = 1.2, 0.75  # BM25's customary constants
 
 
@@ -31,20 +32,16 @@ def conflict(collection: str, name: str, expect: int, found: int) -> VersionConf
     return VersionConflict(f"record {name!r} of {collection!r} {wanted} and {there}: read it again, then decide")
 
 
-@dataclass(slots=True)
-class _Row:
-    record: Record
-    stamp: int
-
-
 class MemoryStore:
     """Records in memory, gone with the process; safe for several threads of it."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._rows: dict[str, dict[str, _Row]] = {}
-        self._gone: dict[tuple[str, str], int] = {}
-        self._numbers = self._stamp = 0
+        self._rows: dict[str, dict[str, Record]] = {}
+        # The latest change of each record, as stamp and version (0: removed), oldest first.
+        self._changes: dict[tuple[str, str], tuple[int, int]] = {}
+        self._gone: dict[tuple[str, str], None] = {}
+        self._numbers = self._stamp = self._forgotten = 0
         self._identity = secrets.randbits(62)
 
     def put(self, collection: str, records: Sequence[Record], *, expect: int | None = None) -> list[Record]:
@@ -54,7 +51,7 @@ class MemoryStore:
             rows = self._rows.get(collection, {})
             self._check(collection, (record.id for record in records), expect)
             for record in records:
-                kept = written.get(record.id) or (rows[record.id].record if record.id in rows else None)
+                kept = written.get(record.id) or rows.get(record.id)
                 if kept is None:
                     self._numbers += 1
                 written[record.id] = replace(
@@ -65,15 +62,15 @@ class MemoryStore:
                     number=kept.number if kept else self._numbers,
                 )
             for record in written.values():
-                self._stamp += 1
-                self._rows.setdefault(collection, {})[record.id] = _Row(record, self._stamp)
+                self._rows.setdefault(collection, {})[record.id] = record
+                self._note(collection, record.id, record.version)
         return [_plain(written[record.id]) for record in records]
 
     def get(self, collection: str, ids: Sequence[str]) -> list[Record | None]:
         """The records of these ids, None for one that is not there."""
         with self._lock:
             rows = self._rows.get(collection, {})
-            return [_own(rows[name].record) if name in rows else None for name in ids]
+            return [_own(rows[name]) if name in rows else None for name in ids]
 
     def remove(self, collection: str, ids: Sequence[str], *, expect: int | None = None) -> int:
         """Remove records and return how many there were."""
@@ -83,8 +80,7 @@ class MemoryStore:
             found = [name for name in dict.fromkeys(ids) if name in rows]
             for name in found:
                 del rows[name]
-                self._stamp += 1
-                self._gone[collection, name] = self._stamp
+                self._note(collection, name, 0)
             return len(found)
 
     def scan(
@@ -136,9 +132,9 @@ class MemoryStore:
         with self._lock:
             rows = self._rows.get(collection, {})
             for name, (version, vector) in vectors.items():
-                if name in rows and rows[name].record.version == version:
-                    self._stamp += 1
-                    rows[name] = _Row(replace(rows[name].record, vector=normalised(vector), space=space), self._stamp)
+                if name in rows and rows[name].version == version:
+                    rows[name] = replace(rows[name], vector=normalised(vector), space=space)
+                    self._note(collection, name, version)
                     taken += 1
         return taken
 
@@ -160,20 +156,16 @@ class MemoryStore:
         return self._stamp
 
     def changes(self, after: int, limit: int) -> list[Change] | None:
-        """The changes behind a stamp, oldest first, one for each record."""
+        """The changes behind a stamp, oldest first, one for each record; None where removals are forgotten since."""
         with self._lock:
-            found = [
-                Change(stamp=row.stamp, collection=name, id=row.record.id, version=row.record.version)
-                for name, rows in self._rows.items()
-                for row in rows.values()
-                if row.stamp > after
-            ]
-            found += [
-                Change(stamp=stamp, collection=name, id=key, version=0)
-                for (name, key), stamp in self._gone.items()
-                if stamp > after
-            ]
-        return sorted(found, key=lambda change: change.stamp)[:limit]
+            if after < self._forgotten:
+                return None
+            found: list[Change] = []
+            for (name, key), (stamp, version) in reversed(self._changes.items()):
+                if stamp <= after:
+                    break
+                found.append(Change(stamp=stamp, collection=name, id=key, version=version))
+        return found[::-1][:limit]
 
     def after_fork(self) -> None:
         """Go on with a lock of its own; the child has a copy of the records."""
@@ -182,19 +174,31 @@ class MemoryStore:
     def close(self) -> None:
         """Keep everything: there is nothing to give back."""
 
+    def _note(self, collection: str, name: str, version: int) -> None:
+        self._stamp += 1
+        self._changes.pop((collection, name), None)
+        self._changes[collection, name] = self._stamp, version
+        self._gone.pop((collection, name), None)
+        if version == 0:
+            self._gone[collection, name] = None
+            if len(self._gone) > REMEMBERED:
+                oldest = next(iter(self._gone))
+                del self._gone[oldest]
+                self._forgotten, _ = self._changes.pop(oldest)
+
     def _check(self, collection: str, ids: Iterable[str], expect: int | None) -> None:
         rows = self._rows.get(collection, {})
         if expect is None:
             return
         for name in ids:
-            version = rows[name].record.version if name in rows else 0
+            version = rows[name].version if name in rows else 0
             if version != expect:
                 raise conflict(collection, name, expect, version)
 
     def _matching(self, collection: str, where: Mapping[str, Any] | None) -> list[Record]:
         conditions = parse(where)
         with self._lock:
-            records = [row.record for row in self._rows.get(collection, {}).values()]
+            records = list(self._rows.get(collection, {}).values())
         return sorted((r for r in records if matches(r.metadata, conditions)), key=lambda record: record.number)
 
 

@@ -144,3 +144,16 @@ def test_nothing_heavy_is_loaded():
     """Importing memory and stores loads neither numpy nor torch."""
     code = "import sys, aios_kernel.memory, aios_kernel.store; assert not {'numpy', 'torch', 'chromadb'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_store_in_memory_forgets_old_removals(monkeypatch):
+    """A long life with many of them takes no more memory; whoever asks for older ones is told to look at everything."""
+    monkeypatch.setattr("aios_kernel.store.memory.REMEMBERED", 2)
+    store = MemoryStore()
+    store.put("c", [Record(id=str(number), text="") for number in range(4)])
+    before = store.stamp()
+    store.remove("c", ["0", "1"])
+    assert [change.id for change in store.changes(before, 10) or ()] == ["0", "1"]
+    store.remove("c", ["2"])
+    assert store.changes(before, 10) is None
+    assert [change.id for change in store.changes(store.stamp() - 2, 10) or ()] == ["1", "2"]
