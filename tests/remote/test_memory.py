@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+import aios_adapters
+from aios_adapters.calls import Store
+from aios_adapters.shelves import Keeper
 from aios_kernel.abi import Agent, MemoryCall
-from aios_kernel.errors import AccessDenied, NoteMissing, StoreError, VersionConflict
+from aios_kernel.errors import AccessDenied, ConfigError, NoteMissing, StoreError, VersionConflict
 from aios_kernel.memory import MemoryManager
 from tests.remote.conftest import Rig
 
@@ -65,3 +68,49 @@ with kernel.syscall(MemoryCall(agent=agent, verb="add", arguments={"text": "meet
     assert (found["text"], found["agent"], found["framework"]) == ("meet at noon", "ann", "autogen")
     with pytest.raises(AccessDenied):
         _do(remote, BOB, "add", text="x", agent="group:team")
+
+
+class Words:
+    """A framework's store, as plain as can be."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def add(self, word: str) -> None:
+        self.words.append(word)
+
+    def all(self) -> list[str]:
+        return list(self.words)
+
+
+KEEPER = Keeper(lambda store, _: {"words": store.words}, lambda word: (word, None), lambda text, _: text)
+STORE = Store("words", lambda _: KEEPER)
+ADD, ALL = STORE.plain("add")(Words.add), STORE.plain("get")(Words.all)
+
+
+def test_what_frameworks_keep_is_in_the_daemons_memory(rig: Rig, tmp_path: Path):
+    """With `memory=True` and a kernel elsewhere: another program finds it there, and what it changes is read back."""
+    remote = rig.serve(managers=[MemoryManager(tmp_path / "m.db")])
+    aios_adapters.enable(kernel=remote, memory=True)
+    try:
+        store = Words()
+        for word in ("green", "tea"):
+            with aios_adapters.agent("ann"):
+                ADD(store, word)
+        other = rig.client()
+        notes = _do(other, Agent(name="ann"), "list")["notes"]
+        assert [note["text"] for note in notes] == ["green", "tea"]
+        _do(other, Agent(name="ann"), "update", id=notes[0]["id"], text="black")
+        assert ALL(store) == ["black", "tea"]
+    finally:
+        aios_adapters.disable()
+
+
+def test_a_daemon_without_a_memory_says_so(rig: Rig):
+    """The error says what to do, before anything is taken for kept."""
+    aios_adapters.enable(kernel=rig.serve(), memory=True)
+    try:
+        with pytest.raises(ConfigError, match="aios serve --data"):
+            ADD(Words(), "green")
+    finally:
+        aios_adapters.disable()

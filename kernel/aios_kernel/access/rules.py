@@ -25,7 +25,7 @@ SETS: Mapping[str, tuple[str, ...]] = {
         "storage.read", "storage.retrieve", "storage.list", "storage.history", "storage.mount", "storage.shares",
     ),
     "writes": (
-        "memory.add", "memory.update",
+        "memory.add", "memory.update", "memory.sync",
         "storage.create_file", "storage.create_directory", "storage.write", "storage.rollback",
     ),
     "deletes": ("memory.remove", "storage.delete"),

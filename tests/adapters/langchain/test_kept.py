@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,3 +157,12 @@ def test_killed_halfway_with_a_journal(number, data, endpoint, tmp_path):
     assert result == program(endpoint.base_url)
     assert requests == llm + 1
     assert recorded == {"llm": llm, "tool": tools}
+
+
+def test_the_page():
+    """The example of docs/memory.md prints what the page says."""
+    page = (Path(__file__).parents[3] / "docs" / "memory.md").read_text(encoding="utf-8")
+    section = page[page.index("## What frameworks keep") :]
+    code, rest = section.split("```py\n", 1)[1].split("```", 1)
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == rest.split("prints `", 1)[1].split("`", 1)[0]

@@ -239,7 +239,7 @@ def _file(verb, **arguments):
 
 
 ATTEMPTS = [
-    *(_memory(verb, **{key: value}) for verb in ("get", "add", "update", "remove", "retrieve", "list")
+    *(_memory(verb, **{key: value}) for verb in ("get", "add", "update", "remove", "retrieve", "list", "sync")
       for key, value in (("owner", "alice"), ("agent", "alice"), ("owner", "agent:alice"))),
     _memory("get", owner="mallory", agent="alice"),
     _memory("get", owner="alice", agent="mallory"),
