@@ -56,5 +56,9 @@ def _run(session: nox.Session, name: str) -> None:
     if not SpecifierSet(environment.supports).contains(str(session.python)):
         session.skip(f"it supports Python {environment.supports}")
     session.install("--no-deps", "-r", str(environment.lock))  # the lock is complete
-    path = os.pathsep.join(str(ROOT / part) for part in envs.PACKAGE_ROOTS)
-    session.run("pytest", str(environment.tests), *session.posargs, env={"PYTHONPATH": path, envs.INSIDE: name})
+    session.run(
+        "pytest",
+        *map(str, environment.tests),
+        *session.posargs,
+        env={"PYTHONPATH": environment.path, envs.INSIDE: name},
+    )

@@ -1,4 +1,4 @@
-"""Framework test environments: resolve, build and run them. `python -m tests.envs list|lock|build|run NAME ...`.
+"""Test environments of frameworks and of the integrations: resolve, build and run them. `python -m tests.envs list|lock|build|run NAME ...`.
 
 An environment is built once per lock file and Python, outside the repository (AIOS_TEST_ENVS or the user's cache), and
 sees the four packages through PYTHONPATH, so that a change of code needs no rebuild.
@@ -23,6 +23,7 @@ from pathlib import Path
 from packaging.specifiers import SpecifierSet
 
 from aios_adapters.versions import TABLE, Tested
+from tests.support.metadata import metadata_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "tests" / "locks"
@@ -31,6 +32,8 @@ PACKAGE_ROOTS = (".", "kernel", "integrations", "evals")
 INSIDE = "AIOS_TEST_ENV"  # set to the environment's name where its tests run
 #: What goes into every environment beside the framework. None of them has torch.
 COMMON = ("wrapt>=1.14,<3", "packaging>=21", "typing-extensions>=4.6", "pytest>=8.3", "pytest-asyncio>=1.0")
+#: The extras `chroma` and `mcp` of pyproject.toml, with what their tests need. They are no framework, so in no matrix.
+INTEGRATIONS = ("chromadb>=1.5,<2", "numpy>=1.26", "mcp>=2.3,<3", "uvicorn>=0.40,<1", "hypothesis>=6.100")
 _CUDA = ("cuda-", "nvidia-", "triton==")  # what torch brings is left to torch
 
 
@@ -40,14 +43,15 @@ class EnvironmentFailed(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """One row of the table."""
+    """A set of packages, and the folders whose tests run with it."""
 
     name: str
-    tests: Path
+    tests: tuple[Path, ...]
     packages: tuple[str, ...]
     overrides: tuple[str, ...] = ()
     supports: str = ""  # the interpreters it installs on, where they are fewer than ours
     ci: bool = True
+    installed: bool = False  # whether its tests want our entry points, as an installation has them
 
     @property
     def fits(self) -> bool:
@@ -77,6 +81,14 @@ class Environment:
         """The environment's interpreter."""
         return self.home / "bin" / "python"
 
+    @property
+    def path(self) -> str:
+        """What PYTHONPATH is there."""
+        roots = [ROOT / part for part in PACKAGE_ROOTS]
+        if self.installed:
+            roots.append(metadata_folder(ROOT / "pyproject.toml", cache_root()))
+        return os.pathsep.join(map(str, roots))
+
     def _locked(self) -> str:
         if not self.lock.exists() or not self.lock.read_text().startswith(self.stamp + "\n"):
             raise EnvironmentFailed(f"{self.lock.name} does not belong to the version table: run `make locks`")
@@ -84,11 +96,11 @@ class Environment:
 
 
 def environments() -> dict[str, Environment]:
-    """Every environment of the version table."""
-    return {
+    """Every environment of the version table, and the integrations'."""
+    frameworks = {
         one.name: Environment(
             one.name,
-            ROOT / "tests" / "adapters" / row.tests,
+            (ROOT / "tests" / "adapters" / row.tests,),
             (*one.packages, *_observers(one), *COMMON),
             row.overrides,
             row.python,
@@ -97,6 +109,9 @@ def environments() -> dict[str, Environment]:
         for row in TABLE
         for one in row.versions
     }
+    folders = tuple(ROOT / "tests" / "integrations" / one for one in ("chroma", "mcp"))
+    integrations = Environment("integrations", folders, (*INTEGRATIONS, *COMMON), installed=True)
+    return {**frameworks, integrations.name: integrations}
 
 
 def _observers(one: Tested) -> tuple[str, ...]:
@@ -124,8 +139,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run pytest inside the environment, from the repository's root; capture its output when there is a timeout."""
     command = [str(build(environment)), "-m", "pytest", *arguments]
-    path = os.pathsep.join(str(ROOT / part) for part in PACKAGE_ROOTS)
-    variables = {**os.environ, "PYTHONPATH": path, INSIDE: environment.name}
+    variables = {**os.environ, "PYTHONPATH": environment.path, INSIDE: environment.name}
     return subprocess.run(
         command,
         cwd=ROOT,
@@ -228,10 +242,11 @@ def _command(command: str, environment: Environment, rest: Sequence[str]) -> int
     elif command == "build":
         print(environment.name, build(environment))
     elif command == "run":
-        return run(environment, rest or [str(environment.tests)]).returncode
+        return run(environment, rest or [str(folder) for folder in environment.tests]).returncode
     elif command == "list":
         state = "built" if environment.python.exists() else "not built"
-        print(f"{environment.name:16} {state:10} {environment.tests.relative_to(ROOT)}  {environment.home}")
+        folders = " ".join(str(folder.relative_to(ROOT)) for folder in environment.tests)
+        print(f"{environment.name:16} {state:10} {folders}  {environment.home}")
     return 0
 
 

@@ -212,7 +212,7 @@ def _run(names: Sequence[str], jobs: int) -> list[Result]:
 
     done: list[str] = []
     print(f"{len(names)} environments, {jobs} at once: {', '.join(names)}", file=sys.stderr, flush=True)
-    run_all({name: [str(table[name].tests)] for name in names}, told, jobs)
+    run_all({name: [str(folder) for folder in table[name].tests] for name in names}, told, jobs)
     return [results[name] for name in names]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,14 @@ from tests.support.frameworks import pytest_addoption, pytest_collect_directory,
 
 envs.ROOT = Path(__file__).parent
 envs.environments = lambda: {
-    "fake": envs.Environment("fake", envs.ROOT / "fw", ()),
-    "middle": envs.Environment("middle", envs.ROOT / "fw", (), ci=False),
+    "fake": envs.Environment("fake", (envs.ROOT / "fw",), ()),
+    "middle": envs.Environment("middle", (envs.ROOT / "fw",), (), ci=False),
 }
 envs.build = lambda environment: Path(sys.executable)
 """
 ELSEWHERE = """
 rows = envs.environments()
-envs.environments = lambda: {**rows, "elsewhere": envs.Environment("elsewhere", envs.ROOT / "fw", (), supports="<3")}
+envs.environments = lambda: {**rows, "elsewhere": envs.Environment("elsewhere", (envs.ROOT / "fw",), (), supports="<3")}
 """
 BROKEN = """
 good = envs.build
@@ -53,7 +54,8 @@ def fake(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.P
 def test_locks_belong_to_the_table(environment: envs.Environment) -> None:
     """Every environment has tests, and a lock resolved from its row that names no torch."""
     assert environment.home.is_absolute()
-    assert list(environment.tests.glob("test_*.py"))
+    assert environment.tests
+    assert all(list(folder.glob("test_*.py")) for folder in environment.tests)
     assert "torch" not in environment.lock.read_text()
 
 
@@ -63,6 +65,14 @@ def test_a_changed_row_makes_its_lock_stale() -> None:
     changed = envs.Environment(row.name, row.tests, (*row.packages, "more"))
     with pytest.raises(envs.EnvironmentFailed, match="make locks"):
         _ = changed.home
+
+
+def test_integrations_are_tested_as_the_extras_install_them() -> None:
+    """The environment's ranges are those of the extras, whose tests it runs."""
+    extras = re.findall(r"^(?:memory|chroma|mcp) = \[(.+)\]$", (envs.ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    named = {one for line in extras for one in re.findall(r'"([^"]+)"', line) if not one.startswith("aios-adapters")}
+    assert len(extras) == 3
+    assert named <= set(envs.INTEGRATIONS)
 
 
 def test_without_uv_the_error_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

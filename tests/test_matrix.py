@@ -53,7 +53,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(matrix, "PAGE", tmp_path / "matrix.md")
     monkeypatch.setattr(envs, "build", build)
     monkeypatch.setattr(
-        envs, "environments", lambda: {v.name: envs.Environment(v.name, tmp_path, ()) for v in versions}
+        envs, "environments", lambda: {v.name: envs.Environment(v.name, (tmp_path,), ()) for v in versions}
     )
     monkeypatch.setattr(envs, "cache_root", lambda: tmp_path / "cache")
     return tmp_path

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from tests import envs
+from tests.support.metadata import metadata_folder
 from tests.support.structure import PACKAGES, ROOT
 
 NAMES = ("aios_adapters", "aios_kernel", "aios_integrations", "aios_evals")
@@ -62,6 +64,15 @@ def test_wheel_contents(wheel: Path) -> None:
     assert {f"{name}/py.typed" for name in NAMES} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert points["console_scripts"]["aios"] == "aios_adapters.cli:main"
+
+
+def test_the_integrations_environment_has_the_wheels_entry_points(wheel: Path, tmp_path: Path) -> None:
+    """Where only the checkout is on the path, the package is found under the same names, and in the same version."""
+    folder = metadata_folder(ROOT / "pyproject.toml", tmp_path)
+    ours, theirs = (next(iter(metadata.distributions(path=[str(path)]))) for path in (folder, wheel))
+    assert {point.group for point in theirs.entry_points} > {"aios.servers", "aios.stores"}
+    assert sorted(ours.entry_points) == sorted(theirs.entry_points)
+    assert (ours.name, ours.version) == (theirs.name, theirs.version)
 
 
 def test_wheel_has_every_source_and_data_file(wheel: Path) -> None:

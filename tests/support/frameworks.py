@@ -1,4 +1,4 @@
-"""pytest plugin: runs tests/adapters/FRAMEWORK inside that framework's environments instead of in this one.
+"""pytest plugin: runs tests/adapters/FRAMEWORK, and the integrations', inside their own environments instead of in this one.
 
 One test here is one file there in one environment: `tests/adapters/openai/test_x.py::openai-3`. Each environment runs all
 the files asked of it in one process, two environments at once (AIOS_TEST_JOBS), before the first of these tests ends; their
@@ -41,7 +41,7 @@ class FrameworkFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         everything = self.config.getoption("--all-versions", default=False)
         for environment in envs.environments().values():
-            if self.path.is_relative_to(environment.tests) and (environment.ci or everything):
+            if any(map(self.path.is_relative_to, environment.tests)) and (environment.ci or everything):
                 yield FrameworkItem.from_parent(self, name=environment.name, environment=environment)
 
 
@@ -96,8 +96,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Take over the frameworks' directories, unless this is a framework's environment."""
-    if envs.INSIDE in os.environ or path not in {environment.tests for environment in envs.environments().values()}:
+    """Take over the directories that have environments, unless this is one of those."""
+    taken = {folder for environment in envs.environments().values() for folder in environment.tests}
+    if envs.INSIDE in os.environ or path not in taken:
         return None
     return FrameworkDirectory.from_parent(parent, path=path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hmac
 from collections.abc import Sequence
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from aios_integrations.mcp.translate import content_of, listed, wire_names
@@ -58,9 +59,7 @@ def make_server(kernel: Gate, *, tools: Sequence[str] = ("*",), agent: Agent | N
         except (SyscallError, ConfigError) as error:
             return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
 
-    from importlib.metadata import version
-
-    return Server("aios", version=version("aios-adapters"), on_list_tools=on_list_tools, on_call_tool=on_call_tool)
+    return Server("aios", version=_version(), on_list_tools=on_list_tools, on_call_tool=on_call_tool)
 
 
 async def serve_stdio(kernel: Gate, *, tools: Sequence[str] = ("*",), agent: Agent | None = None) -> None:
@@ -89,6 +88,13 @@ def serve_http(
     if not token:
         raise ConfigError("MCP over HTTP needs a token: on this machine other users can reach the port too")
     return _guarded(make_server(kernel, tools=tools, agent=agent).streamable_http_app(host=host), token)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("aios-adapters")
+    except metadata.PackageNotFoundError:  # from a checkout, by PYTHONPATH
+        return ""
 
 
 def _guarded(app: Callable[..., Awaitable[None]], token: str) -> Callable[..., Awaitable[None]]:

@@ -19,11 +19,10 @@ from aios_kernel.abi import Agent
 from aios_kernel.errors import AccessDenied, ConfigError
 from aios_kernel.kernel import Kernel
 from aios_kernel.toolkit import ToolManager
-from tests import envs
 from tests.integrations.mcp.test_source import ask, free_port
 from tests.support.waiting import wait_until
 
-PATHS = os.pathsep.join(str(envs.ROOT / part) for part in envs.PACKAGE_ROOTS)
+PATHS = os.pathsep.join(sys.path)  # with the package's metadata, where it is not installed
 PROGRAM = [sys.executable, "-m", "aios_integrations.mcp"]
 
 
