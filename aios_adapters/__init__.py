@@ -43,6 +43,7 @@ def enable(
     audit: str | os.PathLike[str] | None = _NOT_GIVEN,
     data: str | os.PathLike[str] | None = _NOT_GIVEN,
     memory: bool = _NOT_GIVEN,
+    embedder: Any = _NOT_GIVEN,
     openai_legacy: bool = _NOT_GIVEN,
     journal: str | os.PathLike[str] | None = _NOT_GIVEN,
     journal_mode: str = _NOT_GIVEN,
@@ -75,6 +76,8 @@ def enable(
             they are used.
         memory: keep what frameworks' own memories in this process keep (messages, checkpoints, stores) in the kernel's memory
             too, item by item: it is found, limited and permitted there, and read back where it was changed there.
+        embedder: what memories are found by besides their words: "lexical" (spelling, the default), "minilm" (meaning), "kernel:MODEL"
+            (a model that a core of the kernel serves), or an object.
         openai_legacy: reinstate `openai.ChatCompletion.create` and the other calls of the openai SDK's 0.x on later
             versions, until `disable()`.
         journal: file that keeps what calls to models and tools were answered; a program that is run again is answered
@@ -106,6 +109,7 @@ def enable(
         "audit": audit,
         "data": data,
         "memory": memory,
+        "embedder": embedder,
         "openai_legacy": openai_legacy,
         "journal": journal,
         "journal_mode": journal_mode,

@@ -35,13 +35,17 @@ def make_kernel(settings: Settings) -> Gate:
         record_content=settings.record_content,
         budgets=settings.budgets,
         prices=settings.prices,
-        managers=managers(settings.data, access, memory=settings.memory),
+        managers=managers(settings.data, access, memory=settings.memory, embedder=settings.embedder),
         checks=() if access is None else (access.check,),
     )
 
 
 def managers(
-    data: str | os.PathLike[str] | None, access: AccessManager | None, *, memory: bool = False
+    data: str | os.PathLike[str] | None,
+    access: AccessManager | None,
+    *,
+    memory: bool = False,
+    embedder: Any = None,
 ) -> tuple[Manager, ...]:
     """The access manager, if there is one, and those that keep what they keep below a folder, if there is that.
 
@@ -51,12 +55,13 @@ def managers(
     if data is None and memory:
         from aios_kernel.memory import MemoryManager
 
-        return (*given, MemoryManager("memory", allowed=None if access is None else access.allowed))
+        allowed = None if access is None else access.allowed
+        return (*given, MemoryManager("memory", allowed=allowed, embedder=embedder))
     if data is None:
         return given
     from aios_kernel.managers.standard import standard_managers
 
-    return (*given, *standard_managers(data, access=access))
+    return (*given, *standard_managers(data, access=access, embedder=embedder))
 
 
 def journaled(settings: Settings, kernel: Gate) -> tuple[Gate, Callable[[], None]]:
@@ -82,6 +87,7 @@ KERNELS_OWN = (
     "access",
     "audit",
     "data",
+    "embedder",
 )
 
 

@@ -39,6 +39,7 @@ class Settings:
     audit: str | None = None
     data: str | None = None
     memory: bool = False
+    embedder: Any = None
     openai_legacy: bool = False
     journal: str | None = None
     journal_mode: str = "record"
@@ -112,6 +113,11 @@ ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any], str]] = {
         "data",
         str,
         "folder below which the kernel keeps memory and files of agents, and its tools their results",
+    ),
+    "AIOS_EMBEDDER": (
+        "embedder",
+        str,
+        "what memories are found by besides their words: lexical, minilm or kernel:MODEL",
     ),
     "AIOS_MEMORY": ("memory", _flag, "1: what frameworks' own memories keep is kept in the kernel's memory too"),
     "AIOS_KERNEL": ("kernel", str, "use the kernel of another process: unix:PATH, tcp:HOST:PORT or auto"),

@@ -113,10 +113,15 @@ def loaded(spec: str, say: Callable[[str], None]) -> Core:
     from aios_kernel import models
     from aios_kernel.cores.registry import core
 
-    if spec in {"embedded", f"torch:{models.DEFAULT}"} and not models.installed(models.DEFAULT):
-        say(f"downloading the embedded model ({models.DEFAULT}), once:")
+    named = models.DEFAULT if spec == "embedded" else spec.partition(":")[2]
+    if named in models.CATALOG and not models.installed(named):
+        say(
+            f"downloading the embedded model ({named}), once:"
+            if named == models.DEFAULT
+            else f"downloading {named}, once:"
+        )
         with PullDisplay() as display:
-            models.pull(progress=display)
+            models.pull(named, progress=display)
     found = core(spec)
     load: Any = getattr(found, "load", None)
     if load is not None:

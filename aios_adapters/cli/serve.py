@@ -35,6 +35,8 @@ examples:
   aios serve --model Qwen/Qwen3-0.6B --policy rr    a model of the hub, Round Robin between agents
   aios serve --model fast=openai:http://gpu:8000/v1 another server's models, scheduled here, as "fast"
   aios serve --tcp 127.0.0.1:8200 --model embedded  for clients that cannot use a Unix socket
+  aios serve --model all-minilm-l6-v2 --embedder kernel:all-minilm-l6-v2
+                                                    embeddings, for /v1/embeddings and for what agents remember
   aios serve --data /srv/agents                     what agents remember and write is kept there
   aios serve                                        no model: schedule the calls that agents make by themselves
 
@@ -93,6 +95,12 @@ def add_parser(subparsers: Any) -> None:
         metavar="DIR",
         help="where memory and files of agents are kept (default: ~/.local/share/aios-adapters, or a folder beside "
         "--socket PATH)",
+    )
+    parser.add_argument(
+        "--embedder",
+        metavar="NAME",
+        help="what memories are found by besides their words: lexical (spelling, the default), minilm (meaning), or "
+        "kernel:MODEL, a model of this daemon's",
     )
     parser.add_argument(
         "--no-managers", action="store_true", help="leave memory, files and tools to the programs themselves"
@@ -190,7 +198,9 @@ def _kernel(args: argparse.Namespace, limits: dict[str, dict[str, float]]) -> Ke
         limits=limits,
         max_waiting=args.max_waiting,
         budgets=budgets,
-        managers=managers(None if args.no_managers else args.data or data_folder(_address(args)), access),
+        managers=managers(
+            None if args.no_managers else args.data or data_folder(_address(args)), access, embedder=args.embedder
+        ),
         checks=() if access is None else (access.check,),
     )
 
@@ -204,11 +214,13 @@ def _pending() -> Approver:
 def _model(text: str) -> tuple[list[str], Core]:
     """The names of a model, and the core that serves it: NAME=CORE, a core's spec, or a model's name."""
     from aios_kernel.cores.registry import core_names
+    from aios_kernel.embedding.minilm import MINILM
 
     alias, _, spec = text.rpartition("=")
     kind, _, rest = spec.partition(":")
     if kind not in core_names():
-        kind, rest, spec = "torch", spec, f"torch:{spec}"
+        kind, rest = ("encoder" if spec == MINILM else "torch"), spec
+        spec = f"{kind}:{rest}"
     core = loaded(spec, _say)
     if alias:
         return [alias], core

@@ -19,6 +19,7 @@ GROUP = "aios.cores"
 BUILT_IN = {
     "embedded": ("aios_kernel.cores.torch", "TorchCore"),
     "torch": ("aios_kernel.cores.torch", "TorchCore"),
+    "encoder": ("aios_kernel.cores.torch", "EncoderCore"),
     "openai": ("aios_kernel.cores.openai_compatible", "OpenAICore"),
 }
 
@@ -29,7 +30,7 @@ def core_names() -> list[str]:
 
 
 def core(spec: Core | str) -> Core:
-    """Return the core for a spec: an object, "embedded", "torch:MODEL", "openai:BASE_URL", or an entry point's name.
+    """Return the core for a spec: an object, "embedded", "torch:MODEL", "encoder:MODEL", "openai:BASE_URL", or an entry point's name.
 
     What follows the colon is the first argument of the core's class. Raises `UnknownName`, `ConfigError`, and
     `ModelLoadError` from the core itself.

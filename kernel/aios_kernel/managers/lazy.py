@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aios_kernel.abi import Call
+    from aios_kernel.kernel import Kernel
     from aios_kernel.process import Process
 
 __all__ = ["LazyManager"]
@@ -31,6 +32,7 @@ class LazyManager(Manager, Generic[M]):
         self.kinds = frozenset({kind})  # pyright: ignore[reportAttributeAccessIssue] - the class is for any kind
         self._make, self._made = make, threading.Lock()
         self._manager: M | None = None
+        self._kernel: Kernel | None = None
 
     @property
     def manager(self) -> M:
@@ -39,8 +41,17 @@ class LazyManager(Manager, Generic[M]):
             if self._manager is None:
                 if self._closed:
                     raise KernelClosed(f"manager {self.name!r} is closed")
-                self._manager = self._make()
+                made = self._make()
+                if self._kernel is not None:
+                    made.bind(self._kernel)
+                self._manager = made
             return self._manager
+
+    def bind(self, kernel: Kernel) -> None:
+        """Take the kernel for the manager, too."""
+        self._kernel = kernel
+        if self._manager is not None:
+            self._manager.bind(kernel)
 
     def handle(self, call: Call, process: Process) -> Any:
         """Do one call for an agent."""

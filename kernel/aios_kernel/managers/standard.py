@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from aios_kernel.embedding import make_embedder
 from aios_kernel.managers.lazy import LazyManager
 from aios_kernel.toolkit import DirectoryResults, ToolManager
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from aios_kernel.abi import Agent, Call
     from aios_kernel.access import AccessManager
+    from aios_kernel.embedding import Embedder
+    from aios_kernel.gate import Gate
     from aios_kernel.managers.base import Manager
     from aios_kernel.memory import MemoryManager
     from aios_kernel.storage import StorageManager
@@ -20,18 +23,24 @@ if TYPE_CHECKING:
 __all__ = ["standard_managers"]
 
 
-def standard_managers(folder: str | os.PathLike[str], *, access: AccessManager | None = None) -> tuple[Manager, ...]:
+def standard_managers(
+    folder: str | os.PathLike[str], *, access: AccessManager | None = None, embedder: Embedder | str | None = None
+) -> tuple[Manager, ...]:
     """Make a memory, a storage and a tool manager that keep what they keep below a folder.
 
     Nothing is written there before the first call that needs it. With an access manager, its policy opens notes and
-    files to others, and it is told which tools are destructive and whether a write overwrites.
+    files to others, and it is told which tools are destructive and whether a write overwrites. `embedder` is that of the
+    memory: see `make_embedder`.
     """
+    if isinstance(embedder, str):
+        make_embedder(embedder, lambda: cast("Gate", None))  # a name that does not exist is told now
     base = Path(folder).expanduser().absolute()
 
     def memory() -> MemoryManager:
         from aios_kernel.memory import MemoryManager
 
-        return MemoryManager(_made(base) / "memory.db", allowed=None if access is None else access.allowed)
+        allowed = None if access is None else access.allowed
+        return MemoryManager(_made(base) / "memory.db", allowed=allowed, embedder=embedder)
 
     def storage() -> StorageManager:
         from aios_kernel.storage import StorageManager

@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aios_kernel.abi import MemoryCall
-from aios_kernel.embedding import LexicalEmbedder
+from aios_kernel.embedding import make_embedder
 from aios_kernel.errors import AccessDenied, ConfigError, StoreError
 from aios_kernel.identity import open_tasks
 from aios_kernel.logs import logger
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from aios_kernel.abi import Call
     from aios_kernel.embedding import Embedder
+    from aios_kernel.kernel import Kernel
     from aios_kernel.process import Process
     from aios_kernel.store import Store
 
@@ -43,7 +44,7 @@ class MemoryManager(Manager):
     Each agent, by its name, has a block of `budget` bytes in memory: above 80 % of it the notes that LRU-K
     (`k`) chooses are put out, and reading one brings it back. An agent sees its own notes only, unless
     `allowed(process, action, target)` says that it may, with an action as "memory.get" and a target as
-    "memory:NAME" or "memory:group:NAME". `embedder` is what notes are found by besides their words; notes that have vectors of another one are
+    "memory:NAME" or "memory:group:NAME". `embedder` (an object, or a name: see `make_embedder`) is what notes are found by besides their words; notes that have vectors of another one are
     embedded anew, in the background from the first call on, with `progress(done, total)`. `now` is the time of day and
     `new_id` names notes.
     """
@@ -56,7 +57,7 @@ class MemoryManager(Manager):
         store: Store | str | os.PathLike[str],
         *,
         name: str = "memory",
-        embedder: Embedder | None = None,
+        embedder: Embedder | str | None = None,
         budget: int = BUDGET,
         k: int = 2,
         allowed: Callable[[Process, str, str], bool] | None = None,
@@ -68,10 +69,11 @@ class MemoryManager(Manager):
         super().__init__(name, workers=workers)
         if budget < 0:
             raise ConfigError(f"the budget of a memory block is {budget} bytes: use 0 (nothing in memory) or more")
+        self._kernel: Kernel | None = None
         self._owns = isinstance(store, str) or hasattr(store, "__fspath__")
         self.store = make_store(store)
         self.allowed = allowed
-        self._hybrid = Hybrid(self.store, embedder or LexicalEmbedder())
+        self._hybrid = Hybrid(self.store, make_embedder(embedder, self._gate))
         self._blocks = Blocks(self.store, budget, k)
         self._memories = Memories(self._hybrid, self._blocks, now, new_id)
         self._shelves = Shelves(self._hybrid, self._blocks, now)
@@ -129,12 +131,21 @@ class MemoryManager(Manager):
 
     # The Core interface
 
+    def bind(self, kernel: Kernel) -> None:
+        """Take the kernel that may serve the embedder's model."""
+        self._kernel = kernel
+
     def after_fork(self) -> None:
         """Be usable in a child process."""
         super().after_fork()
         self.store.after_fork()
         self._blocks.after_fork()
         self._embedding, self._background = threading.Lock(), None
+
+    def _gate(self) -> Kernel:
+        if self._kernel is None:
+            raise ConfigError("the embedder's model is to be served by a kernel, and this memory is in none")
+        return self._kernel
 
     def close(self) -> None:
         """Take no more calls, and close the store if it was opened here."""

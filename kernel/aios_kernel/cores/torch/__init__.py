@@ -1,5 +1,6 @@
-"""The torch core: any transformers causal language model, served to many callers at once in this process."""
+"""The torch cores: any transformers model, causal or of sentence embeddings, served to many callers at once in this process."""
 
 from aios_kernel.cores.torch.core import TorchCore
+from aios_kernel.cores.torch.encoder import EncoderCore
 
-__all__ = ["TorchCore"]
+__all__ = ["EncoderCore", "TorchCore"]
