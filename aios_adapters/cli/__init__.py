@@ -20,6 +20,7 @@ COMMANDS = (
     "run",
     "demo",
     "serve",
+    "mcp",
     "ps",
     "top",
     "kill",

@@ -38,7 +38,9 @@ def make_server(kernel: Gate, *, tools: Sequence[str] = ("*",), agent: Agent | N
     async def ask(name: str, arguments: Any) -> Any:
         async with kernel.syscall(ToolCall(agent=who, name=name, arguments=arguments)) as grant:
             if grant.lease:
-                raise ConfigError("this kernel has no tool manager: Kernel(managers=[ToolManager()]) has one")
+                raise ConfigError(
+                    "this kernel has no tool manager: Kernel(managers=[ToolManager()]) and `aios serve` have one"
+                )
             return (await grant.areply()).data
 
     async def offered() -> dict[str, dict[str, Any]]:
