@@ -142,7 +142,7 @@ def test_enable_takes_the_kernel_from_the_environment(rig: Rig, monkeypatch: pyt
 def test_eight_programs_that_start_at_once_get_one_server(runtime: Path) -> None:
     """kernel="auto": one of them starts it, the others wait for it, and all their calls are in one kernel."""
     runtime.mkdir()
-    code = BEGIN + "with kernel.syscall(CALL): print(kernel.status().syscalls['llm'])\nsys.stdin.read()"
+    code = BEGIN + "with kernel.syscall(CALL): print(kernel.status().syscalls['llm'], flush=True)\nsys.stdin.read()"
     programs = [
         subprocess.Popen([sys.executable, "-c", code, "auto"], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
         for _ in range(8)
