@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -17,7 +18,7 @@ from aios_kernel.serving import running_loop, wake_future
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 __all__ = ["File", "Row", "Ticket"]
 
@@ -56,10 +57,10 @@ class Row:
 class Ticket:
     """One row on its way to the disk; whoever waits for it may acknowledge the call once it has come."""
 
-    __slots__ = ("_done", "_lock", "_wake", "error", "row")
+    __slots__ = ("_done", "_lock", "_wake", "error", "_writing", "row")
 
-    def __init__(self, row: Row) -> None:
-        self.row = row
+    def __init__(self, row: Row, writing: threading.local) -> None:
+        self.row, self._writing = row, writing
         self.error: BaseException | None = None
         self._done = False
         self._lock = threading.Lock()
@@ -75,6 +76,8 @@ class Ticket:
 
     def wait(self) -> None:
         """Wait in this thread; raises `JournalError` where the row could not be written."""
+        if getattr(self._writing, "depth", 0):
+            return  # a stream is collected while this very thread writes: nobody waits for it, and its row comes next
         woken = threading.Event()
         if not self._waits(woken.set):
             woken.wait()
@@ -103,7 +106,7 @@ def _no_crash(point: str) -> None:
 
 
 class File:
-    """Rows in one SQLite file. Reads happen in the caller's thread under a lock, writes in one thread of the file's own.
+    """Rows in one SQLite file. Reads happen in the caller's thread, writes in one thread of the file's own.
 
     A row is acknowledged, by its ticket, after the commit that holds it has been synced to the disk. `crash_point` is called
     at named moments. Raises `JournalError` for a file that is no journal or cannot be opened.
@@ -122,7 +125,7 @@ class File:
                 connection.execute("DELETE FROM records")
 
     def _start(self) -> None:
-        self._changed = threading.Condition()
+        self._changed, self._writing = threading.Condition(), threading.local()
         self._pending: deque[Ticket] = deque()
         self._thread: threading.Thread | None = None
 
@@ -145,8 +148,8 @@ class File:
 
     def write(self, row: Row) -> Ticket:
         """Queue a row; its ticket tells when it is on the disk."""
-        ticket = Ticket(row)
-        with self._changed:
+        ticket = Ticket(row, self._writing)
+        with self._at_writing(), self._changed:
             if self._closed:
                 raise JournalError(f"the journal {self.path} is closed")
             self._pending.append(ticket)
@@ -174,6 +177,19 @@ class File:
 
     def _run(self) -> None:
         """Take all that has gathered while the last group was synced, and write it as one group."""
+        with self._at_writing():
+            self._write_groups()
+
+    @contextlib.contextmanager
+    def _at_writing(self) -> Generator[None, None, None]:
+        """Note that this thread is where rows are written: garbage may be collected in it, and must not wait for it."""
+        self._writing.depth = getattr(self._writing, "depth", 0) + 1
+        try:
+            yield
+        finally:
+            self._writing.depth -= 1
+
+    def _write_groups(self) -> None:
         while True:
             with self._changed:
                 while not self._pending and not self._closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import stat
@@ -16,6 +17,7 @@ from aios_kernel.cores.scripted import ScriptedCore
 from aios_kernel.errors import AccessDenied, ConfigError, CoreError, JournalDivergence, JournalError
 from aios_kernel.identity import current_agent
 from aios_kernel.journal import Journal, Journaled
+from aios_kernel.journal._file import File, row_for
 from aios_kernel.kernel import Kernel
 from aios_kernel.managers import Manager
 from tests.support.waiting import wait_until
@@ -378,3 +380,19 @@ def test_many_calls_share_a_sync(path):
             worker.join(30)
         assert commits.count("after commit") == 2
         assert len(list(run.journal.rows())) == 100
+
+
+def test_a_row_that_is_written_while_a_row_is_written_waits_for_nobody(tmp_path):
+    """Garbage is collected wherever something is made, also in the journal's own thread: it would wait for itself for ever."""
+    file = File(tmp_path / "j", crash_point=lambda point: point == "before commit" and nested())
+    inner = []
+
+    def nested():
+        if not inner:
+            inner.append(file.write(row_for("a", "2", "llm", "chat", "{}", "{}")))
+            inner[0].wait()
+
+    file.write(row_for("a", "1", "llm", "chat", "{}", "{}")).wait()
+    file.close()
+    with contextlib.closing(File(tmp_path / "j")) as again:
+        assert [row.hash for row in again.rows()] == ["1", "2"]
