@@ -57,7 +57,7 @@ class Row:
 class Ticket:
     """One row on its way to the disk; whoever waits for it may acknowledge the call once it has come."""
 
-    __slots__ = ("_done", "_lock", "_wake", "error", "_writing", "row")
+    __slots__ = ("_done", "_lock", "_wake", "_writing", "error", "row")
 
     def __init__(self, row: Row, writing: threading.local) -> None:
         self.row, self._writing = row, writing
