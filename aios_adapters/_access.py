@@ -36,10 +36,16 @@ def whoever_is_there() -> Approver:
     """A notebook's user, the terminal's, or else whoever looks into the pending queue."""
     from aios_kernel.access import Notebook, Pending, Terminal
 
-    if "ipykernel" in sys.modules:
+    if _in_notebook():
         return Notebook()
     try:
         at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
     except (AttributeError, ValueError):  # closed, or not there at all
         at_terminal = False
     return Terminal() if at_terminal else Pending()
+
+
+def _in_notebook() -> bool:
+    """Whether this process runs a notebook's cells; a program may import ipykernel and be none."""
+    shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None

@@ -1,4 +1,4 @@
-"""Test environments of frameworks and of the integrations: resolve, build and run them. `python -m tests.envs list|lock|build|run NAME ...`.
+"""Test environments of frameworks, of the integrations and of notebooks: resolve, build and run them. `python -m tests.envs list|lock|build|run NAME ...`.
 
 An environment is built once per lock file and Python, outside the repository (AIOS_TEST_ENVS or the user's cache), and
 sees the four packages through PYTHONPATH, so that a change of code needs no rebuild.
@@ -34,6 +34,8 @@ INSIDE = "AIOS_TEST_ENV"  # set to the environment's name where its tests run
 COMMON = ("wrapt>=1.14,<3", "packaging>=21", "typing-extensions>=4.6", "pytest>=8.3", "pytest-asyncio>=1.0")
 #: The extras `chroma` and `mcp` of pyproject.toml, with what their tests need. They are no framework, so in no matrix.
 INTEGRATIONS = ("chromadb>=1.5,<2", "numpy>=1.26", "mcp>=2.3,<3", "uvicorn>=0.40,<1", "hypothesis>=6.100")
+#: A notebook's kernel, and the front end that tests drive it with.
+NOTEBOOK = ("ipykernel>=6.27,<8", "jupyter-client>=8", "openai>=3.52,<4")
 _CUDA = ("cuda-", "nvidia-", "triton==")  # what torch brings is left to torch
 
 
@@ -96,7 +98,7 @@ class Environment:
 
 
 def environments() -> dict[str, Environment]:
-    """Every environment of the version table, and the integrations'."""
+    """Every environment of the version table, the integrations', and the notebook's."""
     frameworks = {
         one.name: Environment(
             one.name,
@@ -111,7 +113,8 @@ def environments() -> dict[str, Environment]:
     }
     folders = tuple(ROOT / "tests" / "integrations" / one for one in ("chroma", "mcp"))
     integrations = Environment("integrations", folders, (*INTEGRATIONS, *COMMON), installed=True)
-    return {**frameworks, integrations.name: integrations}
+    notebook = Environment("notebook", (ROOT / "tests" / "notebook",), (*NOTEBOOK, *COMMON))
+    return {**frameworks, integrations.name: integrations, notebook.name: notebook}
 
 
 def _observers(one: Tested) -> tuple[str, ...]:

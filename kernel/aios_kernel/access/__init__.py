@@ -2,8 +2,9 @@
 
 from aios_kernel.access.approval import Answer, Approver, Nobody, Request
 from aios_kernel.access.audit import AuditLog, Verified, verify
-from aios_kernel.access.callback import Callback, Notebook
+from aios_kernel.access.callback import Callback
 from aios_kernel.access.manager import AccessManager
+from aios_kernel.access.notebook import Notebook
 from aios_kernel.access.pending import Pending
 from aios_kernel.access.reading import load, parse
 from aios_kernel.access.rules import Policy, Rule, Verdict

@@ -1,23 +1,20 @@
-"""Asking a function, a coroutine function or a notebook: whatever gives an answer or raises."""
+"""Asking a function or a coroutine function: whatever gives an answer or raises."""
 
 from __future__ import annotations
 
 import asyncio
-import builtins
 import inspect
 import threading
 from typing import TYPE_CHECKING, Any
 
 from aios_kernel.access.approval import Answer
-from aios_kernel.access.showing import shown
-from aios_kernel.access.terminal import CHOICES, understood
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aios_kernel.access.approval import Request
 
-__all__ = ["Callback", "Notebook"]
+__all__ = ["Callback"]
 
 
 class Callback:
@@ -73,24 +70,6 @@ class Callback:
             reply(Answer(allowed=False, by="callback", note=f"it raised {error!r}"))
             if not isinstance(error, Exception):
                 raise
-
-
-class Notebook(Callback):
-    """Ask in a notebook: the question and a box to type into, below the running cell.
-
-    `ask` is what asks, by default `input`, which a notebook's kernel replaces by its own while a cell runs; where the
-    front end takes no input, that raises, and the answer is no. One question at a time.
-    """
-
-    def __init__(self, ask: Callable[[str], str] | None = None) -> None:
-        super().__init__(self._put)
-        self._input = ask
-        self._one = threading.Lock()
-
-    def _put(self, request: Request) -> Answer:
-        with self._one:
-            ask: Callable[[str], str] = self._input or builtins.input
-            return understood(ask(f"{shown(request)}\n{CHOICES}"), "notebook")
 
 
 def _answer(found: Any) -> Answer:
