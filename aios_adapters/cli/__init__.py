@@ -31,6 +31,7 @@ COMMANDS = (
     "models",
     "trace",
     "journal",
+    "memory",
     "doctor",
 )
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130

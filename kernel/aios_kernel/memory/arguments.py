@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from aios_kernel.errors import StoreError
 from aios_kernel.memory.notes import checked_metadata
@@ -10,7 +11,7 @@ from aios_kernel.memory.notes import checked_metadata
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KNOWN", "Arguments", "owner_named", "owner_of"]
+__all__ = ["KNOWN", "Arguments", "owner_named", "owner_of", "owner_shown"]
 
 KNOWN: dict[str, tuple[str, ...]] = {
     "add": ("text", "metadata", "id", "source", "agent"),
@@ -34,6 +35,14 @@ def owner_named(text: str) -> str:
     if text.startswith("group:"):
         return "group:" + owner_of(text.removeprefix("group:"))
     return owner_of(text.removeprefix("agent:"))
+
+
+def owner_shown(owner: str) -> str:
+    """What a caller names an owner by: the way back from `owner_named`."""
+    if owner.startswith("group:"):
+        return "group:" + unquote(owner.removeprefix("group:"))
+    name = unquote(owner)
+    return f"agent:{name}" if name.startswith(("agent:", "group:")) else name
 
 
 class Arguments:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from aios_kernel.embedding import Embedder
     from aios_kernel.kernel import Kernel
     from aios_kernel.process import Process
-    from aios_kernel.store import Store
+    from aios_kernel.store import Hit, Store
+    from aios_kernel.store.hybrid import Mode
 
 __all__ = ["MemoryManager"]
 
@@ -115,6 +116,10 @@ class MemoryManager(Manager):
         `replace`.
         """
         return import_notes(self._hybrid, PREFIX + owner_named(agent), lines, replace=replace)
+
+    def search(self, agent: str, query: str, k: int, mode: Mode = "hybrid") -> list[Hit]:
+        """An agent's notes that fit a query best, best first. Unlike `retrieve` it has no vectors made anew."""
+        return self._hybrid.search(PREFIX + owner_named(agent), query, k, None, mode)
 
     def set_embedder(self, embedder: Embedder, progress: Callable[[int, int], None] | None = None) -> int:
         """Use another embedder, and embed all notes with it before returning; return how many were.

@@ -12,9 +12,9 @@ from aios_kernel.memory.notes import Note, checked_metadata
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from aios_kernel.store import Hybrid, Record, Store
+    from aios_kernel.store import Hybrid, Store
 
-__all__ = ["export_notes", "import_notes"]
+__all__ = ["export_notes", "import_notes", "notes_in"]
 
 PAGE = 500
 NAMES = {field.name for field in fields(Note)}
@@ -32,13 +32,26 @@ def export_notes(store: Store, collection: str) -> Iterator[str]:
 
 def import_notes(hybrid: Hybrid, collection: str, lines: Iterable[str], *, replace: bool) -> int:
     """Write notes in one transaction; a line that is none is an error, and nothing is written."""
-    records = [_record(at, line) for at, line in enumerate(lines, 1) if line.strip()]
+    records = [note.record() for note in notes_in(lines)]
     if not records:
         return 0
     return len(hybrid.store.put(collection, hybrid.with_vectors(records), expect=None if replace else 0))
 
 
-def _record(at: int, line: str) -> Record:
+def notes_in(lines: Iterable[str]) -> list[Note]:
+    """The notes of exported lines; one that is none, or has the id of another, is a `StoreError` that names it."""
+    found: dict[str, tuple[int, Note]] = {}
+    for at, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        note = _note(at, line)
+        if note.id in found:
+            raise StoreError(f"lines {found[note.id][0]} and {at} are both the note {note.id!a}: an id names one note")
+        found[note.id] = at, note
+    return [note for _, note in found.values()]
+
+
+def _note(at: int, line: str) -> Note:
     try:
         found: Any = json.loads(line)
     except ValueError as error:
@@ -54,4 +67,4 @@ def _record(at: int, line: str) -> Record:
     if wrong:
         raise StoreError(f"line {at}: {', '.join(wrong)} cannot be what they are")
     checked_metadata(note.get("metadata", {}))
-    return Note(**note).record()
+    return Note(**note)
