@@ -13,7 +13,7 @@ from aios_adapters.remote.control import Control
 from aios_kernel import models
 from aios_kernel.trace import read_trace
 from tests.envs import ROOT
-from tests.support.examples import EXAMPLES, Example
+from tests.support.examples import EXAMPLES, SHARED_NOTES, Example
 from tests.support.waiting import wait_until
 
 pytest.importorskip("torch")
@@ -56,7 +56,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon]:
 
 def test_every_example_is_known() -> None:
     """A program without a row here would go untested."""
-    assert {one.file for one in EXAMPLES} == {path.name for path in (ROOT / "examples").glob("*.py")}
+    folder = ROOT / "examples"
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+    assert {one.file for one in (*EXAMPLES, *SHARED_NOTES)} == files
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda one: one.file)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["EXAMPLES", "FIVE", "MODEL", "Example", "Ran", "run_example"]
+__all__ = ["EXAMPLES", "FIVE", "MODEL", "SHARED_NOTES", "Example", "Ran", "run_example"]
 
 MODEL = "smollm2-135m-tools"  # the embedded model's own name: what programs ask for is in its replies
 #: MetaGPT does not start without a model in a config file of its own; its example names another.
@@ -117,5 +117,10 @@ EXAMPLES = (
     Example("openai_react.py", "openai SDK", "openai-3"),
     Example("reflexion.py", "the kernel's own", ""),
     Example("native_agent.py", "the kernel's SDK", ""),
+)
+SHARED_NOTES = (
+    Example("shared_notes/scribe.py", "LangGraph", "langchain-1.7", "langchain"),
+    Example("shared_notes/reader.py", "AutoGen 0.7", "autogen", "autogen"),
+    Example("shared_notes/guest.py", "openai SDK", "openai-3"),
 )
 FIVE = EXAMPLES[:5]  # those that `benchmarks/shared.py` shows
