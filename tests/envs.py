@@ -1,4 +1,4 @@
-"""Test environments of frameworks, of the integrations and of notebooks: resolve, build and run them. `python -m tests.envs list|lock|build|run NAME ...`.
+"""Test environments of frameworks, of the integrations and of notebooks: resolve, build and run them. `python -m tests.envs list|lock|build|run|python NAME ...`.
 
 An environment is built once per lock file and Python, outside the repository (AIOS_TEST_ENVS or the user's cache), and
 sees the four packages through PYTHONPATH, so that a change of code needs no rebuild.
@@ -141,12 +141,10 @@ def run(
     environment: Environment, arguments: Sequence[str], timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run pytest inside the environment, from the repository's root; capture its output when there is a timeout."""
-    command = [str(build(environment)), "-m", "pytest", *arguments]
-    variables = {**os.environ, "PYTHONPATH": environment.path, INSIDE: environment.name}
     return subprocess.run(
-        command,
+        [str(build(environment)), "-m", "pytest", *arguments],
         cwd=ROOT,
-        env=variables,
+        env={**_variables(environment), INSIDE: environment.name},
         timeout=timeout,
         text=True,
         check=False,
@@ -154,6 +152,10 @@ def run(
         stdout=subprocess.PIPE if timeout else None,
         stderr=subprocess.STDOUT if timeout else None,
     )
+
+
+def _variables(environment: Environment) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": environment.path}
 
 
 def lock(environment: Environment, options: Sequence[str] = ()) -> None:
@@ -225,7 +227,7 @@ def _locked_file(path: Path) -> Iterator[None]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command of the tool."""
     parser = argparse.ArgumentParser(prog="python -m tests.envs", description=__doc__)
-    parser.add_argument("command", choices=["list", "lock", "constraints", "build", "run"])
+    parser.add_argument("command", choices=["list", "lock", "constraints", "build", "run", "python"])
     parser.add_argument("name", nargs="?", help="one environment; all of them by default")
     arguments, rest = parser.parse_known_args(argv)
     table = environments()
@@ -246,6 +248,8 @@ def _command(command: str, environment: Environment, rest: Sequence[str]) -> int
         print(environment.name, build(environment))
     elif command == "run":
         return run(environment, rest or [str(folder) for folder in environment.tests]).returncode
+    elif command == "python":
+        return subprocess.run([str(build(environment)), *rest], env=_variables(environment), check=False).returncode
     elif command == "list":
         state = "built" if environment.python.exists() else "not built"
         folders = " ".join(str(folder.relative_to(ROOT)) for folder in environment.tests)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,16 @@ def test_integrations_are_tested_as_the_extras_install_them() -> None:
     named = {one for line in extras for one in re.findall(r'"([^"]+)"', line) if not one.startswith("aios-adapters")}
     assert len(extras) == 3
     assert named <= set(envs.INTEGRATIONS)
+
+
+def test_a_program_runs_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sees this checkout and our entry points, and its exit code is the command's."""
+    monkeypatch.setattr(envs, "build", lambda _: Path(sys.executable))
+    code = (
+        "import sys, aios_kernel; from importlib.metadata import version; version('aios-adapters');"
+        f"sys.exit(3 if sys.argv[1] == '--quick' and aios_kernel.__file__.startswith({str(envs.ROOT)!r}) else 1)"
+    )
+    assert envs.main(["python", "integrations", "-c", code, "--quick"]) == 3
 
 
 def test_without_uv_the_error_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
