@@ -16,6 +16,7 @@ __all__ = ["Unplain", "decode", "encode"]
 
 Decoder = Callable[[Any, str], Any]
 DEEPEST = 100
+TRIES = 3  # litellm writes into the pieces of a stream that has ended, in a thread of its own
 
 
 class Unplain(TypeError):
@@ -25,15 +26,15 @@ class Unplain(TypeError):
 def encode(value: Any) -> Any:
     """A value as JSON data from which `decode` makes its equal; raises `Unplain` where that cannot be had."""
     try:
-        data = _encode(value, 0)
-        same = _alike(value, decode(data))
+        for _ in range(TRIES):
+            data = _encode(value, 0)
+            if _alike(value, decode(data)):
+                return data
     except Unplain:
         raise
     except Exception as error:  # somebody else's objects may raise anything
         raise Unplain(f"{type(value).__qualname__}: {error!r}") from error
-    if not same:
-        raise Unplain(f"{type(value).__qualname__} does not come back as it was")
-    return data
+    raise Unplain(f"{type(value).__qualname__} does not come back as it was")
 
 
 def decode(data: Any) -> Any:

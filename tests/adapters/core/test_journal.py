@@ -340,3 +340,27 @@ def test_a_stream_that_its_reader_always_leaves_is_kept_as_far_as_that(tmp_path,
         _left(done, enough=True, read=2)
     assert first == (["a "] if served else [0])
     assert len(done) == 2
+
+
+def test_a_result_that_is_written_to_meanwhile():
+    """What another thread writes into it, once it was read, is in the record; one that never comes to rest is not kept."""
+
+    class Restless(Event):
+        """Written to as it is compared."""
+
+        left = 1
+
+        def __eq__(self, other):
+            if Restless.left:
+                Restless.left -= 1
+                self.text += "!"
+            return super().__eq__(other)
+
+        __hash__ = Event.__hash__
+
+    globals()["Restless"] = Restless
+    Restless.__qualname__ = "Restless"
+    assert decode(encode(Restless("a"))).text == "a!"
+    Restless.left = 10
+    with pytest.raises(Unplain, match="as it was"):
+        encode(Restless("a"))
