@@ -384,14 +384,14 @@ def test_many_calls_share_a_sync(path):
 
 def test_a_row_that_is_written_while_a_row_is_written_waits_for_nobody(tmp_path):
     """Garbage is collected wherever something is made, also in the journal's own thread: it would wait for itself for ever."""
-    file = File(tmp_path / "j", crash_point=lambda point: point == "before commit" and nested())
     inner = []
 
-    def nested():
-        if not inner:
+    def nested(point):
+        if point == "before commit" and not inner:
             inner.append(file.write(row_for("a", "2", "llm", "chat", "{}", "{}")))
             inner[0].wait()
 
+    file = File(tmp_path / "j", crash_point=nested)
     file.write(row_for("a", "1", "llm", "chat", "{}", "{}")).wait()
     file.close()
     with contextlib.closing(File(tmp_path / "j")) as again:

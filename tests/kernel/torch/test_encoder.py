@@ -41,7 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_position_embeddings=32,
     )  # fmt: skip
     transformers.BertModel(config).save_pretrained(path)
-    transformers.BertTokenizerFast(vocab_file=str(path / "vocab.txt")).save_pretrained(path)
+    tokenizer: Any = transformers  # typed only in part
+    tokenizer.BertTokenizerFast(vocab_file=str(path / "vocab.txt")).save_pretrained(path)
     return path
 
 
