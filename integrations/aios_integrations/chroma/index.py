@@ -64,10 +64,8 @@ class Index:
         if (space, len(vector)) not in self._kinds[collection]:
             return []
         inside = self._open(collection, space, len(vector))
-        many = min(k, inside.count())
-        if many < 1:
-            return []
-        found = inside.query(query_embeddings=[list(vector)], n_results=many, include=["distances"])
+        # It gives fewer where there are fewer; to count them first would look at every one.
+        found = inside.query(query_embeddings=[list(vector)], n_results=k, include=["distances"])
         pairs = zip(found["ids"][0], found["distances"][0], strict=True)
         return [Hit(id=name, score=1.0 - float(distance)) for name, distance in pairs]
 
