@@ -113,7 +113,8 @@ def test_a_missing_model_is_downloaded_first(
     from aios_adapters.cli.models import loaded
     from aios_adapters.demo.live import say
 
-    def pull(*, progress: Any) -> None:
+    def pull(name: str, *, progress: Any) -> None:
+        assert name == models.DEFAULT
         for done in (0, 50, 100):
             progress("downloading", done, 100)
         progress("converting")
