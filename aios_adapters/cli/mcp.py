@@ -6,15 +6,15 @@ import argparse
 import os
 import secrets
 import sys
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from aios_adapters._access import access_manager
 from aios_adapters._kernels import managers
+from aios_adapters.cli.plugged import plugged
 from aios_kernel.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from aios_kernel.access import Approver
     from aios_kernel.gate import Gate
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.agent:
         raise ConfigError("--agent needs a name")
-    serve, kernel = _server(), _kernel(args)
+    serve, kernel = plugged(GROUP, NO_SERVER), _kernel(args)
     given = os.environ.get(TOKEN, "")
     token = given or secrets.token_urlsafe(32)
 
@@ -96,17 +96,6 @@ def run(args: argparse.Namespace) -> int:
     finally:
         kernel.close()
     return 0
-
-
-def _server() -> Callable[..., None]:
-    """The function that serves. It is found by entry point: this package imports nothing that needs the MCP SDK."""
-    found = list(entry_points(group=GROUP))
-    if not found:
-        raise ConfigError(NO_SERVER)
-    try:
-        return found[0].load()
-    except ImportError as error:
-        raise ConfigError(f"{NO_SERVER} ({error})") from error
 
 
 def _kernel(args: argparse.Namespace) -> Gate:

@@ -7,13 +7,13 @@ import functools
 import logging
 import os
 import sys
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aios_adapters._access import access_manager
 from aios_adapters._kernels import managers
 from aios_adapters.cli.models import loaded
+from aios_adapters.cli.plugged import plugged
 from aios_kernel.address import default_address, parse
 from aios_kernel.errors import ConfigError
 
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     _log_to_stderr()
     address = _address(args)
     limits = _limits(args.limits)
-    daemon = _server()(address, token_file=args.token_file, drain=args.drain)
+    daemon = plugged(GROUP, NO_SERVER)(address, token_file=args.token_file, drain=args.drain)
     with daemon:  # taken before a model is loaded, so that a second daemon fails at once
         kernel = _kernel(args, limits)
         end_trace = _trace(args.trace, kernel)
@@ -123,17 +123,6 @@ def run(args: argparse.Namespace) -> int:
         finally:
             end_trace()
     return 0
-
-
-def _server() -> Callable[..., Any]:
-    """The server's class. It is found by entry point: this package imports nothing that needs a web server."""
-    found: list[EntryPoint] = list(entry_points(group=GROUP))
-    if not found:
-        raise ConfigError(NO_SERVER)
-    try:
-        return found[0].load()
-    except ImportError as error:
-        raise ConfigError(f"{NO_SERVER} ({error})") from error
 
 
 def _address(args: argparse.Namespace) -> Address:

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from langchain_core.chat_history import InMemoryChatMessageHistory
@@ -15,33 +14,17 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
-from aios_kernel import Agent, Kernel, MemoryCall
+from aios_kernel import Kernel
 from aios_kernel.memory import MemoryManager
 from tests.adapters.langchain.programs import script
 from tests.adapters.langchain.remembering import PROGRAMS
 from tests.adapters.langchain.test_memory import _two_turns, _two_turns_async
 from tests.support.columns import MEMORY, ONCE
 from tests.support.halfway import killed_at
+from tests.support.kept import ask, kept_kernel, notes
 
+__all__ = ["kept_kernel"]
 pytestmark = [pytest.mark.shows(MEMORY), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
-
-
-@pytest.fixture
-def kernel(enabled):
-    """A kernel with a memory so small that most of it is put out, under everything."""
-    kernel = Kernel(managers=[MemoryManager("memory", budget=2000)])
-    enabled(kernel=kernel, memory=True)
-    yield kernel
-    kernel.close()
-
-
-def _ask(kernel: Kernel, verb: Any, owner: str = "root", **arguments: Any) -> Any:
-    with kernel.syscall(MemoryCall(agent=Agent(name=owner), verb=verb, arguments=arguments)) as grant:
-        return grant.reply().data
-
-
-def _notes(kernel: Kernel, owner: str = "root", **where: Any) -> list[dict[str, Any]]:
-    return _ask(kernel, "list", owner, limit=1000, where=where or None)["notes"]
 
 
 MESSAGES = [
@@ -62,31 +45,31 @@ def _history():
     return history
 
 
-def test_a_chat_history(kernel):
+def test_a_chat_history(kept_kernel):
     """Each message is a note of the one who uses the history; what is cleared is gone."""
     history = _history()
     assert history.messages == MESSAGES
     assert all(kept is given for kept, given in zip(history.messages, MESSAGES, strict=True))
-    assert [note["text"] for note in _notes(kernel)] == ["hello ?", "", "done", "bye"]
-    assert _ask(kernel, "retrieve", query="done")["notes"][0]["text"] == "done"
+    assert [note["text"] for note in notes(kept_kernel)] == ["hello ?", "", "done", "bye"]
+    assert ask(kept_kernel, "retrieve", query="done")["notes"][0]["text"] == "done"
     history.clear()
-    assert history.messages == _notes(kernel) == []
+    assert history.messages == notes(kept_kernel) == []
 
 
-async def test_what_is_changed_in_the_memory_is_read_back(kernel):
+async def test_what_is_changed_in_the_memory_is_read_back(kept_kernel):
     """A message that is edited or removed there is so in the program; the others are the objects that they were."""
     history = _history()
-    notes = _notes(kernel)
-    _ask(kernel, "update", id=notes[3]["id"], text="farewell")
-    _ask(kernel, "remove", id=notes[2]["id"])
+    kept = notes(kept_kernel)
+    ask(kept_kernel, "update", id=kept[3]["id"], text="farewell")
+    ask(kept_kernel, "remove", id=kept[2]["id"])
     found = await history.aget_messages()
     assert found == [*MESSAGES[:2], MESSAGES[3].model_copy(update={"content": "farewell"})]
     assert found[0] is MESSAGES[0]
     await history.aadd_messages([HumanMessage("more")])
-    assert [note["text"] for note in _notes(kernel)][-2:] == ["farewell", "more"]
+    assert [note["text"] for note in notes(kept_kernel)][-2:] == ["farewell", "more"]
 
 
-def test_a_conversation_by_checkpoints(endpoint, enabled, kernel):
+def test_a_conversation_by_checkpoints(endpoint, enabled, kept_kernel):
     """It goes as it did, and its checkpoints are there, byte by byte."""
     import aios_adapters
 
@@ -96,43 +79,43 @@ def test_a_conversation_by_checkpoints(endpoint, enabled, kernel):
     assert _two_turns(endpoint.base_url, saver) == native
     data = [
         json.loads(note["metadata"]["data"])
-        for note in _notes(kernel, "bob")
+        for note in notes(kept_kernel, "bob")
         if note["metadata"]["list"].startswith("checkpoint:")
     ]
     kept = [checkpoint for spaces in saver.storage["t1"].values() for checkpoint in spaces.values()]
     assert [base64.b64decode(one[0][1]["base64"]) for one in data] == [one[0][1] for one in kept]
-    kinds = {note["metadata"]["list"].partition(":")[0] for note in _notes(kernel, "bob")}
+    kinds = {note["metadata"]["list"].partition(":")[0] for note in notes(kept_kernel, "bob")}
     assert kinds == {"checkpoint", "writes", "channel"}
     saver.delete_thread("t1")
-    assert _notes(kernel, "bob") == []
+    assert notes(kept_kernel, "bob") == []
 
 
-async def test_a_conversation_by_checkpoints_async(endpoint, kernel):
+async def test_a_conversation_by_checkpoints_async(endpoint, kept_kernel):
     """The same in an event loop."""
     import aios_adapters
 
     with aios_adapters.paused():
         native = await _two_turns_async(endpoint.base_url)
     assert await _two_turns_async(endpoint.base_url) == native
-    assert _notes(kernel, "bob")
+    assert notes(kept_kernel, "bob")
 
 
-def test_a_store(kernel):
+def test_a_store(kept_kernel):
     """Items are notes with their values as text; one that is changed there is changed here."""
     store = InMemoryStore()
     store.put(("users", "ann"), "likes", {"tea": "green", "n": [1, 2]})
     store.put(("users", "bob"), "likes", {"tea": "black"})
     store.put(("users", "bob"), "has", {"cats": 2})
-    ann, bob, _ = _notes(kernel)
+    ann, bob, _ = notes(kept_kernel)
     assert json.loads(ann["text"]) == {"tea": "green", "n": [1, 2]}
-    _ask(kernel, "update", id=bob["id"], text=json.dumps({"tea": "white"}))
+    ask(kept_kernel, "update", id=bob["id"], text=json.dumps({"tea": "white"}))
     found = store.get(("users", "bob"), "likes")
     assert found is not None
     assert found.value == {"tea": "white"}
     assert found.key == "likes"
     assert len(store.search(("users",))) == 3
     store.delete(("users", "ann"), "likes")
-    assert len(_notes(kernel)) == 2
+    assert len(notes(kept_kernel)) == 2
 
 
 def test_without_it_nothing_is_kept(enabled):
@@ -140,7 +123,7 @@ def test_without_it_nothing_is_kept(enabled):
     kernel = Kernel(managers=[MemoryManager("memory")])
     enabled(kernel=kernel)
     assert _history().messages == MESSAGES
-    assert _notes(kernel) == []
+    assert notes(kernel) == []
     kernel.close()
 
 
