@@ -68,11 +68,13 @@ _works = _Works()
 @contextlib.contextmanager
 def at_work() -> Generator[None, None, None]:
     """Let no fork happen during a block that uses SQLite."""
-    _works.begin()
+    works = _works
+    works.begin()
     try:
         yield
     finally:
-        _works.end()
+        if works is _works:  # else the block itself forked, and this is the child
+            works.end()
 
 
 class Connections:
@@ -94,19 +96,17 @@ class Connections:
     @contextlib.contextmanager
     def use(self) -> Generator[sqlite3.Connection, None, None]:
         """Have a connection for a block; a transaction that the block leaves open is rolled back."""
+        works = _works
         with at_work():
             if self.closed:
                 raise sqlite3.ProgrammingError("cannot operate on a closed database")
             connection = self._taken() or self._made()
             try:
                 yield connection
-            except sqlite3.Error:
-                connection.close()
+            except BaseException as error:
+                self._give_back(connection, works, broken=isinstance(error, sqlite3.Error))
                 raise
-            except BaseException:
-                self._give_back(connection)
-                raise
-            self._give_back(connection)
+            self._give_back(connection, works)
 
     def close(self) -> None:
         """Close what is idle, and the rest as it comes back; idempotent."""
@@ -134,7 +134,13 @@ class Connections:
             raise
         return connection
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _give_back(self, connection: sqlite3.Connection, works: _Works, *, broken: bool = False) -> None:
+        if works is not _works:  # the block forked: it is the parent's, and must not even be closed here
+            _inherited.append(connection)
+            return
+        if broken:
+            connection.close()
+            return
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         self._idle.append(connection)
@@ -142,6 +148,7 @@ class Connections:
             self.close_idle()
 
 
+_inherited: list[sqlite3.Connection] = []
 _open: weakref.WeakSet[Connections] = weakref.WeakSet()
 
 

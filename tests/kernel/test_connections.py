@@ -115,6 +115,23 @@ def test_a_thread_that_is_at_work_may_fork(connections: Connections) -> None:
     assert ended(forked(lambda: words(connections))) == 0
 
 
+def test_a_child_that_was_forked_in_a_block_leaves_it(connections: Connections) -> None:
+    """It opens its own connection afterwards: the one that it came with is the parent's."""
+    with connections.use() as connection:
+        before = id(connection)
+        child = os.fork()
+    if child == 0:
+        code = 1
+        signal.alarm(PATIENCE)
+        with contextlib.suppress(BaseException):
+            with connections.use() as again:
+                code = int(id(again) == before)
+            say(connections, "child")
+        os._exit(code)
+    assert ended(child) == 0
+    assert words(connections) == ["child"]
+
+
 def test_parent_and_child_write_and_close_in_any_order(connections: Connections) -> None:
     """The parent's last close removes SQLite's log; a child that shared its locks would go on writing into the removed file."""
     say(connections, "before")
